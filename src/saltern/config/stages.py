@@ -1,0 +1,221 @@
+"""One section a stage. Each says what its stage does and why its defaults are what they are.
+
+`NUMERICS` is the version of a stage's arithmetic: it is part of the stage's specification, so raising it
+makes every campaign redo that stage and what depends on it, and a refactor that leaves it alone redoes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from saltern.config.base import Section
+
+
+class SampleConfig(Section):
+    """Candidate frames from cheap molecular dynamics, decorrelated and equilibrated."""
+
+    NUMERICS: ClassVar[int] = 1
+
+    engine: Literal["openmm", "potential"] = "openmm"
+    """`openmm`: classical flexible water and published ion parameters; `potential`: a trained student."""
+    potential: str | None = None
+    """The student to sample with (a `.safetensors` file), for `engine: potential`."""
+    frames: int = Field(200, ge=1, le=1_000_000)
+    """Candidate frames per system, over all its trajectories."""
+    trajectories: int = Field(5, ge=1, le=1000)
+    """Independent trajectories per system, each packed and equilibrated on its own. Whole trajectories go to
+    training, validation or test, so at least 3 are needed for a system to appear in all of them."""
+    every_ps: float = Field(0.5, gt=0)
+    """Time between frames of one trajectory (ps). The hydrogen bonds of water live about 1 ps: closer frames say
+    little that is new for what their labels cost."""
+    equilibrate_ps: float = Field(20.0, ge=0)
+    """Discarded at the start of every trajectory (ps)."""
+    timestep_fs: float = Field(0.5, gt=0, le=2)
+    """Integration step (fs); flexible O-H bonds need 0.5."""
+    friction_per_ps: float = Field(1.0, gt=0)
+    """Friction of the Langevin thermostat (1/ps)."""
+    cutoff_A: float = Field(9.0, gt=2)
+    """Direct-space cutoff of the classical force field (Å); shortened to just below half of a smaller box."""
+    platform: Literal["auto", "CPU", "CUDA", "OpenCL", "Reference"] = "auto"
+    """OpenMM platform; `auto` takes a GPU where there is one."""
+
+
+class TbliteTeacher(Section):
+    """GFN1-xTB or GFN2-xTB, embedded: seconds a frame, no program to install."""
+
+    engine: Literal["tblite"] = "tblite"
+    """tblite, from its wheel."""
+    method: Literal["GFN1-xTB", "GFN2-xTB"] = "GFN1-xTB"
+    """Tight-binding method; GFN1 is the one with checked periodic forces and stress."""
+    accuracy: float = Field(0.1, gt=0, le=10)
+    """tblite's accuracy factor: smaller is tighter."""
+    max_iterations: int = Field(250, ge=1)
+    """Self-consistency iterations before a frame is quarantined."""
+    electronic_temperature_K: float = Field(300.0, gt=0)
+    """Fermi smearing (K)."""
+
+
+class Cp2kTeacher(Section):
+    """Density-functional theory with CP2K. Minimal so far: one process a frame, serial."""
+
+    engine: Literal["cp2k"] = "cp2k"
+    """CP2K, an installed program."""
+    method: Literal["r2scan", "revpbe-d3", "gfn1-xtb"] = "r2scan"
+    """Level of theory."""
+    cutoff_Ry: float = Field(600.0, ge=100)
+    """Plane-wave cutoff (Ry). 280 Ry left a net force of 2.6 eV/Å on a box with sodium."""
+    relative_cutoff_Ry: float = Field(60.0, ge=20)
+    """Cutoff of the Gaussians' grid levels (Ry)."""
+    eps_scf: float = Field(1e-6, gt=0)
+    """Convergence of the self-consistent field."""
+    executable: str | None = None
+    """Path of `cp2k.psmp`; by default the one in PATH."""
+
+
+Teacher = Annotated[TbliteTeacher | Cp2kTeacher, Field(discriminator="engine")]
+
+
+class LabelConfig(Section):
+    """How frames are labelled, and which labels are believed."""
+
+    NUMERICS: ClassVar[int] = 1
+
+    batch: int = Field(50, ge=1, le=10_000)
+    """Frames in one job. A cluster job costs some 5 s of overhead, so let it run for minutes."""
+    min_distance_A: float = Field(0.6, gt=0)
+    """Frames with two atoms closer than this (Å) are not computed: the engine would return nonsense."""
+    max_force_eV_A: float = Field(50.0, gt=0)
+    """Labels with a larger force on any atom (eV/Å) are quarantined."""
+    max_net_force_eV_A: float = Field(0.5, gt=0)
+    """Labels whose forces do not add up to zero within this (eV/Å) are quarantined: the grid was too coarse or
+    the electronic structure not converged."""
+
+
+class CollectConfig(Section):
+    """How labels become a dataset release."""
+
+    NUMERICS: ClassVar[int] = 1
+
+    validation_fraction: float = Field(0.1, ge=0, lt=1)
+    """Share of each system's trajectories that steers training."""
+    test_fraction: float = Field(0.1, ge=0, lt=1)
+    """Share of each system's trajectories that is only used to measure the final error."""
+    seed: int = Field(0, ge=0)
+    """Seed of the assignment of trajectories."""
+    licence: str = "CC-BY-4.0"
+    """Licence written into the dataset card (SPDX identifier)."""
+
+
+class BaselineConfig(Section):
+    """What is subtracted before training and added back in simulation."""
+
+    kind: Literal["coulomb", "none"] = "coulomb"
+    """`coulomb`: Ewald energy of the ions' formal charges, screened by the solvent's permittivity, as in arXiv
+    2310.12535; it makes a short-ranged network right at long range."""
+
+
+class StudentConfig(Section):
+    """The network: NequIP's interaction layers (Batzner et al., Nat. Commun. 13, 2453 (2022))."""
+
+    NUMERICS: ClassVar[int] = 1
+
+    r_max_A: float = Field(5.0, gt=1, le=20)
+    """Cutoff of one interaction layer (Å); 5.0 is the published choice for all-atom water."""
+    layers: int = Field(3, ge=1, le=6)
+    """Interaction layers; what an atom sees reaches `layers` times `r_max_A`."""
+    l_max: int = Field(2, ge=0, le=3)
+    """Highest rotation order of features and spherical harmonics."""
+    features: int = Field(16, ge=1, le=256)
+    """Channels of each rotation order."""
+    bessel: int = Field(8, ge=1, le=64)
+    """Radial basis functions."""
+    radial_width: int = Field(32, ge=1, le=512)
+    """Hidden width of the radial networks."""
+    committee: int = Field(3, ge=1, le=64)
+    """Networks trained from different seeds; their spread is the error bar of a force."""
+
+
+class TrainConfig(Section):
+    """How the network is trained."""
+
+    NUMERICS: ClassVar[int] = 1
+
+    epochs: int = Field(500, ge=1)
+    """Passes over the training frames; the learning rate follows a cosine to zero over all of them."""
+    batch: int = Field(5, ge=1)
+    """Frames in one step."""
+    learning_rate: float = Field(0.01, gt=0)
+    """Largest learning rate (Adam)."""
+    ema: float = Field(0.99, ge=0, lt=1)
+    """Decay of the moving average of the weights; the average is what is saved."""
+    force_weight: float = Field(100.0, ge=0)
+    """Weight of the squared force error (eV/Å)²; 100 to 1 is the published choice."""
+    energy_weight: float = Field(1.0, ge=0)
+    """Weight of the squared error of the energy per atom (eV²)."""
+    stress_weight: float = Field(0.0, ge=0)
+    """Weight of the squared stress error (eV/Å³)²."""
+    validate_every: int = Field(5, ge=1)
+    """Epochs between evaluations on the validation frames."""
+    precision: Literal["float32", "float64"] = "float32"
+    """Precision of the network; energies are summed in float64 either way."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes a GPU where there is one."""
+    seed: int = Field(0, ge=0)
+    """Seed of member 0; member n uses seed + n."""
+
+
+class SimulateConfig(Section):
+    """Molecular dynamics with the student, its baseline and its committee."""
+
+    NUMERICS: ClassVar[int] = 1
+
+    ensemble: Literal["nvt", "nve"] = "nvt"
+    """`nvt`: stochastic velocity rescaling (Bussi, Donadio, Parrinello 2007), which hardly disturbs diffusion."""
+    length_ps: float = Field(500.0, gt=0)
+    """Length of one replica after equilibration (ps)."""
+    equilibrate_ps: float = Field(10.0, ge=0)
+    """Discarded at the start (ps)."""
+    timestep_fs: float = Field(0.5, gt=0, le=5)
+    """Integration step (fs)."""
+    save_every_fs: float = Field(10.0, gt=0)
+    """Time between saved frames (fs)."""
+    thermostat_fs: float = Field(100.0, gt=0)
+    """Time constant of the thermostat (fs)."""
+    replicas: int = Field(2, ge=1, le=10_000)
+    """Independent simulations of each system."""
+    batch: int = Field(1, ge=1, le=1000)
+    """Replicas run side by side in one job; pays on a GPU and for boxes of some hundred atoms or fewer."""
+    segment_ps: float = Field(10.0, gt=0)
+    """A killed job loses at most this much (ps)."""
+    spread_every: int = Field(20, ge=1)
+    """Steps between evaluations of the whole committee; member 0 alone drives the atoms."""
+    max_spread_eV_A: float = Field(5.0, gt=0)
+    """The simulation stops where the committee disagrees by more than this about any force (eV/Å)."""
+    min_distance_A: float = Field(0.5, gt=0)
+    """The simulation stops when two atoms come closer than this (Å)."""
+    seed: int = Field(0, ge=0)
+    """Seed of velocities and thermostat."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes a GPU where there is one."""
+
+
+class ObserveConfig(Section):
+    """Properties, each with an error bar."""
+
+    NUMERICS: ClassVar[int] = 1
+
+    properties: tuple[Literal["rdf", "coordination", "diffusion", "drift"], ...] = (
+        "rdf",
+        "coordination",
+        "diffusion",
+        "drift",
+    )
+    """What is measured."""
+    rdf_bin_A: float = Field(0.05, gt=0, le=1)
+    """Bin width of radial distribution functions (Å)."""
+    blocks: int = Field(5, ge=2, le=100)
+    """Blocks a trajectory is cut into for error bars."""
+    viscosity_mPas: float | None = Field(None, gt=0)
+    """Viscosity in the finite-size correction of diffusion (mPa s); by default pure water's at the temperature."""
