@@ -1,1 +1,58 @@
-"""."""
+"""The `saltern` command: one subcommand a stage of the workflow, and a few for people."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from saltern import __version__
+from saltern.cli import inspection, stages
+from saltern.errors import SimulationError, UserError
+
+_EPILOG = """\
+A campaign is run by Snakemake, which calls these commands:
+
+  snakemake --profile profiles/local --configfile config/demo.yaml
+
+Exit codes: 0 done, 2 the input is wrong (one line for each mistake), 1 anything else.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of every subcommand."""
+    top = argparse.ArgumentParser(
+        prog="saltern",
+        description="Data and interatomic potentials for electrolyte solutions.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"saltern {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    inspection.add_to(commands)
+    stages.add_to(commands)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except UserError as error:
+        for line in error.lines:
+            print(f"saltern: {line}", file=sys.stderr)
+        return 2
+    except SimulationError as error:
+        print(f"saltern: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 0
+    except Exception:
+        print(
+            f"saltern {__version__}: the traceback below is a fault of Saltern, not of your input; "
+            "please report it with the command you ran (CONTRIBUTING.md says where)",
+            file=sys.stderr,
+        )
+        raise
+    return 0

@@ -13,6 +13,7 @@ from saltern.config.campaign import (
     TrainSpec,
 )
 from saltern.config.load import campaign_from, load_campaign, read_systems_table
+from saltern.config.reference import reference
 from saltern.config.stages import (
     BaselineConfig,
     CollectConfig,
@@ -55,4 +56,5 @@ __all__ = [
     "campaign_from",
     "load_campaign",
     "read_systems_table",
+    "reference",
 ]

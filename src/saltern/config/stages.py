@@ -26,7 +26,7 @@ class SampleConfig(Section):
     """Candidate frames per system, over all its trajectories."""
     trajectories: int = Field(5, ge=1, le=1000)
     """Independent trajectories per system, each packed and equilibrated on its own. Whole trajectories go to
-    training, validation or test, so at least 3 are needed for a system to appear in all of them."""
+    training, validation or test, so neighbours in time never sit on both sides."""
     every_ps: float = Field(0.5, gt=0)
     """Time between frames of one trajectory (ps). The hydrogen bonds of water live about 1 ps: closer frames say
     little that is new for what their labels cost."""
@@ -99,9 +99,9 @@ class CollectConfig(Section):
     NUMERICS: ClassVar[int] = 1
 
     validation_fraction: float = Field(0.1, ge=0, lt=1)
-    """Share of each system's trajectories that steers training."""
+    """Share of all trajectories that steers training; at least one trajectory when above 0."""
     test_fraction: float = Field(0.1, ge=0, lt=1)
-    """Share of each system's trajectories that is only used to measure the final error."""
+    """Share of all trajectories that only measures the final error; at least one when above 0."""
     seed: int = Field(0, ge=0)
     """Seed of the assignment of trajectories."""
     licence: str = "CC-BY-4.0"

@@ -1,0 +1,30 @@
+# Saltern: from a campaign file to labelled data, potentials, simulations, properties and a report.
+#
+#   snakemake --profile profiles/local --configfile config/demo.yaml
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+include: "workflow/rules/common.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    """The report of the campaign, and with it everything else."""
+    input:
+        expand("results/{campaign}/{file}", campaign=CAMPAIGN.campaign, file=["report.html", "summary.txt"]),
+
+
+include: "workflow/rules/compose.smk"
+include: "workflow/rules/sample.smk"
+include: "workflow/rules/label.smk"
+include: "workflow/rules/collect.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/simulate.smk"
+include: "workflow/rules/observe.smk"
+include: "workflow/rules/report.smk"

@@ -1,0 +1,65 @@
+"""Commands for people: check a campaign, look things up."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+
+def add_to(commands: Any) -> None:
+    """Add the parsers of these commands."""
+    validate = commands.add_parser("validate", help="check a campaign file; one line for each mistake")
+    validate.add_argument("campaign", type=Path, metavar="FILE", help="campaign file (YAML)")
+    validate.set_defaults(run=_validate)
+
+    schema = commands.add_parser("schema", help="print what a campaign file may hold")
+    schema.add_argument(
+        "--format", choices=("json", "markdown"), default="json",
+        help="json: a JSON schema, for editors (default); markdown: every key with its default and its reason",
+    )
+    schema.set_defaults(run=_schema)
+
+    species = commands.add_parser("species", help="list the ions and solvents that systems can be made of")
+    species.set_defaults(run=_species)
+
+    verify = commands.add_parser("verify", help="compare every byte of a dataset release with its checksums")
+    verify.add_argument("release", type=Path, metavar="DIRECTORY", help="a dataset release")
+    verify.set_defaults(run=_verify)
+
+
+def _validate(options: argparse.Namespace) -> None:
+    from saltern.config import load_campaign
+    from saltern.systems import problems
+
+    campaign = load_campaign(options.campaign, [problems])
+    systems = campaign.expanded()
+    frames = sum(level.sample.frames for level in campaign.levels) * len(systems)
+    print(f"{options.campaign}: valid; {len(systems)} systems, {frames} frames to label")
+
+
+def _schema(options: argparse.Namespace) -> None:
+    from saltern.config import Campaign, reference
+
+    if options.format == "json":
+        print(json.dumps(Campaign.model_json_schema(), indent=1, ensure_ascii=False))
+    else:
+        print(reference(), end="")
+
+
+def _species(_: argparse.Namespace) -> None:
+    from saltern.systems import SOLVENTS, SPECIES
+
+    for species in SPECIES.values():
+        print(f"ion      {species.name:6} {species.charge:+d}  {' '.join(species.aliases)}".rstrip())
+    for solvent in SOLVENTS:
+        print(f"solvent  {solvent}")
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from saltern.store import open_release
+
+    release = open_release(options.release)
+    release.verify()
+    print(f"{options.release}: whole; {len(release.manifest['files'])} files, version {release.manifest['root_hash']}")

@@ -1,0 +1,90 @@
+"""Frames in HDF5: plain datasets with units in their attributes, readable by any HDF5 tool."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from saltern.errors import SalternError, UserError
+from saltern.fields import FIELDS
+from saltern.frames import Array, Frames
+from saltern.store.files import whole_file
+
+FORMAT = "saltern-frames"
+FORMAT_VERSION = 1
+
+
+def write_frames(path: str | Path, frames: Frames, metadata: Mapping[str, Any] | None = None) -> None:
+    """Write frames and their metadata; the same content gives the same bytes.
+
+    Every dataset carries its unit, its meaning and whether its first axis runs over atoms or frames; `offsets`
+    (frame + 1,) says which atoms belong to which frame.
+
+    Args:
+        path: file to make, whole or not at all.
+        frames: what to write.
+        metadata: anything JSON can hold, about all of them.
+    """
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["format_version"] = FORMAT_VERSION
+        file.attrs["metadata"] = json.dumps(metadata or {}, sort_keys=True, ensure_ascii=False)
+        offsets = file.create_dataset("offsets", data=frames.offsets)
+        offsets.attrs["meaning"] = "frame i has the atoms offsets[i]:offsets[i + 1]"
+        for name in sorted(frames.arrays):
+            entry, array = FIELDS[name], frames[name]
+            dataset = file.create_dataset(name, data=_bytes(array) if entry.is_text else array)
+            dataset.attrs.update({"unit": entry.unit, "meaning": entry.meaning, "per": entry.per})
+
+
+def _bytes(texts: Array) -> Array:
+    """Strings as fixed-length UTF-8, which has no pointers to other places in the file."""
+    data = np.strings.encode(texts, "utf-8")
+    return data.astype(h5py.string_dtype("utf-8", max(data.dtype.itemsize, 1)))
+
+
+def read_frames(path: str | Path) -> Frames:
+    """Read the frames of a file.
+
+    Raises:
+        UserError: when the file is missing, truncated or of another format.
+    """
+    with _opened(path) as file:
+        try:
+            return Frames(file["offsets"][()], {name: _array(file, name) for name in file if name != "offsets"})
+        except (KeyError, SalternError) as error:
+            raise UserError(f"{path}: not a valid {FORMAT} file ({error})") from error
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """Read what a file says about all of its frames; raises as `read_frames`."""
+    with _opened(path) as file:
+        metadata: dict[str, Any] = json.loads(file.attrs["metadata"])
+        return metadata
+
+
+def _array(file: h5py.File, name: str) -> Any:
+    """One dataset as an array; text as str."""
+    if FIELDS[name].is_text:
+        return np.strings.decode(file[name][()].astype(np.bytes_), "utf-8")
+    return file[name][()]
+
+
+def _opened(path: str | Path) -> h5py.File:
+    """The open file, after a look at whether it is one of ours."""
+    try:
+        file = h5py.File(path, "r")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except OSError as error:
+        raise UserError(f"{path}: not a whole HDF5 file ({' '.join(str(error).split())})") from error
+    if file.attrs.get("format") != FORMAT or file.attrs.get("format_version") != FORMAT_VERSION:
+        found = f"{file.attrs.get('format')} {file.attrs.get('format_version')}"
+        file.close()
+        raise UserError(f"{path}: format is '{found}', expected '{FORMAT} {FORMAT_VERSION}'")
+    return file

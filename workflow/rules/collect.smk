@@ -1,0 +1,42 @@
+rule collect:
+    """One system's accepted and quarantined frames; its ledger must close."""
+    input:
+        system="results/{campaign}/systems/{system}.h5",
+        labels=lambda wildcards: expand(
+            "results/{campaign}/{level}/labels/{system}/{batch}.h5",
+            batch=LEVELS[wildcards.level].batches(),
+            allow_missing=True,
+        ),
+    output:
+        directory("results/{campaign}/{level}/collected/{system}"),
+    log:
+        "results/{campaign}/{level}/logs/collect/{system}.log",
+    benchmark:
+        "results/{campaign}/{level}/cost/collect/{system}.tsv"
+    params:
+        requested=lambda wildcards: LEVELS[wildcards.level].sample.frames,
+    conda:
+        "../../envs/core.yaml"
+    shell:
+        "saltern collect {input.system} {input.labels} {output} --requested {params.requested} 2>&1 | tee {log}"
+
+
+rule release:
+    """The sealed dataset: shards, index, splits by trajectory, card, checksums."""
+    input:
+        for_systems("results/{campaign}/{level}/collected/{system}"),
+    output:
+        directory("results/{campaign}/{level}/dataset"),
+    log:
+        "results/{campaign}/{level}/logs/release.log",
+    benchmark:
+        "results/{campaign}/{level}/cost/release.tsv"
+    params:
+        spec=spec("collect"),
+    resources:
+        mem_mb=growing(2000),
+    conda:
+        "../../envs/core.yaml"
+    shell:
+        "saltern release {input} {output} --name {wildcards.campaign}-{wildcards.level} --spec {params.spec:q}"
+        " 2>&1 | tee {log}"

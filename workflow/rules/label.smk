@@ -1,0 +1,20 @@
+rule label:
+    """Energies, forces and stress for one batch of candidate frames."""
+    input:
+        "results/{campaign}/{level}/candidates/{system}.h5",
+    output:
+        "results/{campaign}/{level}/labels/{system}/{batch}.h5",
+    log:
+        "results/{campaign}/{level}/logs/label/{system}/{batch}.log",
+    benchmark:
+        "results/{campaign}/{level}/cost/label/{system}/{batch}.tsv"
+    params:
+        frames=lambda wildcards: interval(LEVELS[wildcards.level].batches()[wildcards.batch]),
+        spec=spec("label"),
+    resources:
+        mem_mb=growing(1000),
+        runtime=growing(240),
+    conda:
+        "../../envs/core.yaml"
+    shell:
+        "saltern label {input} {output} --frames {params.frames} --spec {params.spec:q} 2>&1 | tee {log}"

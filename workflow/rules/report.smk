@@ -1,0 +1,21 @@
+rule report:
+    """One page that needs no network, and the same in a few lines of text."""
+    input:
+        systems="results/{campaign}/systems.tsv",
+        datasets=expand("results/{{campaign}}/{level}/dataset", level=LEVELS),
+        errors=expand("results/{{campaign}}/{level}/errors.json", level=LEVELS),
+        properties=expand("results/{{campaign}}/{level}/properties/{system}.json", level=LEVELS, system=SYSTEMS),
+    output:
+        page=report("results/{campaign}/report.html", caption="../report/report.rst", category="Report"),
+        summary="results/{campaign}/summary.txt",
+    log:
+        "results/{campaign}/logs/report.log",
+    params:
+        levels=" ".join(LEVELS),
+    resources:
+        mem_mb=growing(2000),
+    conda:
+        "../../envs/core.yaml"
+    shell:
+        "saltern report results/{wildcards.campaign} {output.page} {output.summary} --levels {params.levels}"
+        " 2>&1 | tee {log}"

@@ -1,0 +1,18 @@
+rule sample:
+    """Decorrelated candidate frames of one system from cheap molecular dynamics."""
+    input:
+        "results/{campaign}/systems/{system}.h5",
+    output:
+        "results/{campaign}/{level}/candidates/{system}.h5",
+    log:
+        "results/{campaign}/{level}/logs/sample/{system}.log",
+    benchmark:
+        "results/{campaign}/{level}/cost/sample/{system}.tsv"
+    params:
+        spec=spec("sample"),
+    resources:
+        runtime=growing(120),
+    conda:
+        "../../envs/core.yaml"
+    shell:
+        "saltern sample {input} {output} --spec {params.spec:q} 2>&1 | tee {log}"

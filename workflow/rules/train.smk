@@ -1,0 +1,46 @@
+rule train:
+    """One committee member; resumes from its checkpoint after a kill."""
+    input:
+        "results/{campaign}/{level}/dataset",
+    output:
+        potential="results/{campaign}/{level}/potentials/{member}.safetensors",
+        curve=report(
+            "results/{campaign}/{level}/potentials/{member}.csv",
+            caption="../report/curve.rst",
+            category="Training",
+            labels={"level": "{level}", "member": "{member}"},
+        ),
+    log:
+        "results/{campaign}/{level}/logs/train/{member}.log",
+    benchmark:
+        "results/{campaign}/{level}/cost/train/{member}.tsv"
+    params:
+        number=lambda wildcards: LEVELS[wildcards.level].members()[wildcards.member],
+        spec=spec("train"),
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(1440),
+    conda:
+        "../../envs/core.yaml"
+    shell:
+        "saltern train {input} {output.potential} {output.curve} --member {params.number} --spec {params.spec:q}"
+        " 2>&1 | tee {log}"
+
+
+rule evaluate:
+    """Errors on the frames held out as test."""
+    input:
+        dataset="results/{campaign}/{level}/dataset",
+        potentials=committee,
+    output:
+        "results/{campaign}/{level}/errors.json",
+    log:
+        "results/{campaign}/{level}/logs/evaluate.log",
+    benchmark:
+        "results/{campaign}/{level}/cost/evaluate.tsv"
+    resources:
+        mem_mb=growing(4000),
+    conda:
+        "../../envs/core.yaml"
+    shell:
+        "saltern evaluate {input.dataset} {input.potentials} {output} 2>&1 | tee {log}"
