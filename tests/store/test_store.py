@@ -38,7 +38,9 @@ def labelled(system: str, count: int, *, trajectories: int = 4, seed: int = 0) -
     )  # fmt: skip
 
 
-def part(directory: Path, system: str, batches: list[Frames], *, requested: int | None = None, role: str = "train") -> Path:
+def part(
+    directory: Path, system: str, batches: list[Frames], *, requested: int | None = None, role: str = "train"
+) -> Path:
     """One system's collected share, from label batches on disk."""
     about = {"id": system, "molality": 2.3, "system": {"salt": "NaCl", "role": role, "temperature": 300.0}}
     write_frames(directory / "system.h5", batches[0].select([0]), about)
@@ -56,7 +58,12 @@ def tree(directory: Path) -> dict[str, bytes]:
 
 
 def test_frames_come_back_as_they_were_written(tmp_path: Path) -> None:
-    ragged = Frames.concatenate([labelled("a", 3), Frames.uniform(np.array([11]), 2, positions=np.ones((2, 1, 3)), reason=np.array(["zu weit – Å"]))])
+    ragged = Frames.concatenate(
+        [
+            labelled("a", 3),
+            Frames.uniform(np.array([11]), 2, positions=np.ones((2, 1, 3)), reason=np.array(["zu weit – Å"])),
+        ]
+    )
     write_frames(tmp_path / "x.h5", ragged, {"note": "é"})
     back = read_frames(tmp_path / "x.h5")
     assert back.atom_counts.tolist() == [3, 3, 3, 1, 1]
@@ -159,7 +166,9 @@ def test_release_is_the_same_whatever_the_order_and_the_cost(tmp_path: Path) -> 
     one, two = tree(first / "release"), tree(second / "release")
     different = {name for name in one if one[name] != two[name]}
     assert different == {"index.parquet", "manifest.json"}
-    assert open_release(first / "release").manifest["root_hash"] == open_release(second / "release").manifest["root_hash"]
+    assert (
+        open_release(first / "release").manifest["root_hash"] == open_release(second / "release").manifest["root_hash"]
+    )
 
 
 def test_release_built_twice_is_bit_identical(tmp_path: Path) -> None:

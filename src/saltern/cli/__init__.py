@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from saltern import __version__
-from saltern.cli import inspection, stages
+from saltern.cli import data, inspection, models
 from saltern.errors import SimulationError, UserError
 
 _EPILOG = """\
@@ -30,7 +30,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"saltern {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     inspection.add_to(commands)
-    stages.add_to(commands)
+    data.add_to(commands)
+    models.add_to(commands)
     return top
 
 

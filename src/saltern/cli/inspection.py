@@ -16,7 +16,9 @@ def add_to(commands: Any) -> None:
 
     schema = commands.add_parser("schema", help="print what a campaign file may hold")
     schema.add_argument(
-        "--format", choices=("json", "markdown"), default="json",
+        "--format",
+        choices=("json", "markdown"),
+        default="json",
         help="json: a JSON schema, for editors (default); markdown: every key with its default and its reason",
     )
     schema.set_defaults(run=_schema)

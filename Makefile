@@ -1,0 +1,60 @@
+# `make` lists the targets. Variables: PYTHON (python3.11), TORCH=cpu|cuda (by default what the machine has),
+# ARGS (more arguments for pytest or snakemake).
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+TORCH ?= auto
+ARGS ?=
+VENV := .venv
+DEMO := --profile profiles/local --configfile config/demo.yaml
+
+export PYTHON TORCH
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: help env dev demo test lint format lock clean distclean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 18
+
+env:  ## set up .venv: Saltern and the pinned versions of what it needs (1 to 3 minutes)
+	@envs/install.sh $(VENV) core
+
+dev:  ## set up .venv with the test tools too
+	@envs/install.sh $(VENV) dev
+
+# The kernel frees this lock when the run has gone, however it went; Snakemake's own (--nolock) would stay behind after a
+# kill and have to be removed by hand.
+demo: env  ## run the demo campaign and print its summary (at most 8 minutes on two cores)
+	@mkdir -p results
+	@flock --nonblock --conflict-exit-code 75 results/.lock snakemake $(DEMO) --nolock $(ARGS) || { \
+	  status=$$?; [ $$status != 75 ] || echo "make demo: another run is still at work in $(CURDIR)/results" >&2; exit $$status; }
+	@cat results/demo/summary.txt
+
+test: dev  ## run all tests (ARGS="-k name" for some of them)
+	@OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile $(ARGS)
+
+lint: dev  ## check style, types, import order and the workflow's form
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+	snakefmt --check Snakefile workflow
+	snakemake --lint --configfile config/demo.yaml
+
+format: dev  ## rewrite the sources in the project's style
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile workflow
+
+lock: dev  ## resolve pyproject.toml anew into envs/ (ARGS=--upgrade for the newest versions)
+	@pip install --quiet --disable-pip-version-check --requirement envs/uv.txt
+	envs/lock.sh $(ARGS)
+
+clean:  ## remove caches, keep results and .venv
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build dist
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean  ## remove .venv too; results stay
+	rm -rf $(VENV) src/*.egg-info

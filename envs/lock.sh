@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Resolve pyproject.toml into exact versions, and write every file of envs/ that holds them.
+#   envs/lock.sh             keep the present versions where they still satisfy pyproject.toml
+#   envs/lock.sh --upgrade   take the newest versions
+# torch (version: envs/torch.txt) and the CUDA libraries it brings are kept apart: envs/install.sh chooses the build.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cuda='^(triton|nvidia-.*|cuda-.*)=='
+
+compile() { # compile OUTPUT ARGUMENTS...
+  local output=$1
+  shift
+  uv pip compile pyproject.toml --quiet --output-file "$output" --no-header --annotation-style line \
+    --python-version 3.11 --python-platform x86_64-manylinux_2_34 --constraint envs/torch.txt "$@" >/dev/null
+  grep -E "$cuda" "$output" >envs/cuda.lock.txt
+  sed -i -E "/^torch==|$cuda/d" "$output"
+}
+
+# A conda environment cannot choose torch's build, so its file leaves out what needs torch;
+# envs/NAME.post-deploy.sh adds that with envs/install.sh.
+conda_environment() { # conda_environment NAME FURTHER_PACKAGE...
+  local name=$1 package
+  shift
+  {
+    sed -n '/^#/p' "envs/$name.yaml"
+    printf 'name: saltern-%s\nchannels:\n  - conda-forge\n  - nodefaults\ndependencies:\n' "$name"
+    for package in python=3.11.13 pip=25.2 "$@"; do printf '  - %s\n' "$package"; done
+    printf '  - pip:\n'
+    sed -E '/^(e3nn|opt-einsum-fx|torch-pme)==/d; s/ +#.*//; s/^/      - /' envs/core.lock.txt
+  } >"envs/$name.yaml.new"
+  mv "envs/$name.yaml.new" "envs/$name.yaml"
+}
+
+compile envs/core.lock.txt "$@"
+compile envs/dev.lock.txt --extra dev --constraint envs/core.lock.txt "$@"
+conda_environment core
+conda_environment cp2k "cp2k=2024.2=openblas_nompi_*"

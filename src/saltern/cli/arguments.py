@@ -1,0 +1,43 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, TypeVar
+
+from saltern.errors import UserError
+
+if TYPE_CHECKING:
+    from saltern.config import Section
+
+Spec = TypeVar("Spec", bound="Section")
+
+
+def add_spec(command: argparse.ArgumentParser) -> None:
+    """Add --spec: what the stage is told."""
+    command.add_argument(
+        "--spec", required=True, metavar="JSON", help="the stage's sections, as the workflow passes them"
+    )
+
+
+def interval(text: str) -> range:
+    """A:B as a range; for argparse."""
+    first, _, last = text.partition(":")
+    if not (first.isdigit() and last.isdigit() and int(first) < int(last)):
+        raise argparse.ArgumentTypeError(f"'{text}' is not A:B with A < B")
+    return range(int(first), int(last))
+
+
+def parsed(section: type[Spec], text: str, option: str = "--spec") -> Spec:
+    """A section given as JSON on the command line.
+
+    Raises:
+        UserError: with one line for each mistake.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return section.model_validate_json(text)
+    except ValidationError as error:
+        lines = (f"{option}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise UserError(*lines) from error

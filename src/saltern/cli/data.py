@@ -1,0 +1,128 @@
+"""Commands of the stages that make a dataset: compose, sample, label, collect, release."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from saltern.cli.arguments import add_spec, interval, parsed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from saltern.config import SampleSpec
+    from saltern.frames import Frames
+
+
+def add_to(commands: Any) -> None:
+    """Add the parsers of these commands."""
+    compose = commands.add_parser("compose", help="pack the box of one system")
+    compose.add_argument("output", type=Path)
+    compose.add_argument("--system", required=True, metavar="JSON", help="the system, as in an expanded campaign")
+    compose.set_defaults(run=_compose)
+
+    systems = commands.add_parser("systems", help="write the table that says what each system's identifier stands for")
+    systems.add_argument("systems", type=Path, nargs="+", help="composed systems")
+    systems.add_argument("output", type=Path, help="a tab-separated table")
+    systems.set_defaults(run=_systems)
+
+    sample = commands.add_parser("sample", help="candidate frames of one system from molecular dynamics")
+    sample.add_argument("system", type=Path, help="the composed system")
+    sample.add_argument("output", type=Path)
+    add_spec(sample)
+    sample.set_defaults(run=_sample)
+
+    label = commands.add_parser("label", help="energy, forces and stress of one batch of candidate frames")
+    label.add_argument("candidates", type=Path)
+    label.add_argument("output", type=Path)
+    label.add_argument("--frames", type=interval, required=True, metavar="A:B", help="candidates A to B - 1")
+    add_spec(label)
+    label.set_defaults(run=_label)
+
+    collect = commands.add_parser("collect", help="gather one system's labels and close its ledger")
+    collect.add_argument("system", type=Path, help="the composed system")
+    collect.add_argument("labels", type=Path, nargs="+", help="its label batches")
+    collect.add_argument("output", type=Path, help="a directory")
+    collect.add_argument("--requested", type=int, required=True, metavar="N", help="frames the campaign asked for")
+    collect.set_defaults(run=_collect)
+
+    release = commands.add_parser("release", help="seal the collected systems into a dataset release")
+    release.add_argument("systems", type=Path, nargs="+", help="what collect made, one directory a system")
+    release.add_argument("output", type=Path, help="a new directory")
+    release.add_argument("--name", required=True)
+    add_spec(release)
+    release.set_defaults(run=_release)
+
+
+def _compose(options: argparse.Namespace) -> None:
+    from saltern.config import System
+    from saltern.store import write_frames
+    from saltern.systems import compose
+
+    frames, about = compose(parsed(System, options.system, "--system"))
+    write_frames(options.output, frames, about)
+
+
+def _systems(options: argparse.Namespace) -> None:
+    import pandas as pd
+
+    from saltern.store import read_frames, read_metadata, whole_file
+    from saltern.systems import table
+
+    rows = table([(read_frames(path), read_metadata(path)) for path in options.systems])
+    with whole_file(options.output) as temporary:
+        pd.DataFrame(rows).to_csv(temporary, sep="\t", index=False)
+
+
+def _sample(options: argparse.Namespace) -> None:
+    from saltern.config import SampleSpec, System
+    from saltern.store import read_metadata, write_frames
+    from saltern.systems import compose
+
+    spec = parsed(SampleSpec, options.spec)
+    about = read_metadata(options.system)
+    system = System(**about["system"])
+    starts = [compose(system, trajectory)[0] for trajectory in range(spec.sample.trajectories)]
+    if spec.sample.engine == "openmm":
+        frames = _sample_classically(starts, about, spec, system.seed)
+    else:
+        frames = _sample_with_student(starts, about, spec)
+    write_frames(options.output, frames, {**about, "sample": spec.model_dump()})
+
+
+def _sample_classically(starts: Sequence[Frames], about: dict[str, Any], spec: SampleSpec, seed: int) -> Frames:
+    from saltern.engines.openmm import sample
+
+    return sample(starts, about, spec, seed)
+
+
+def _label(options: argparse.Namespace) -> None:
+    from saltern.config import LabelSpec
+    from saltern.labelling import label_batch
+    from saltern.store import read_frames, read_metadata
+
+    what = f"label {read_metadata(options.candidates)['id']} {options.output.stem}"
+    label_batch(
+        read_frames(options.candidates), options.frames, parsed(LabelSpec, options.spec), options.output, what
+    )
+
+
+def _collect(options: argparse.Namespace) -> None:
+    from saltern.store import collect_system
+
+    collect_system(options.system, options.labels, options.requested, options.output)
+
+
+def _release(options: argparse.Namespace) -> None:
+    from saltern.config import CollectSpec
+    from saltern.progress import say
+    from saltern.store import open_release, write_release
+
+    write_release(options.systems, options.name, parsed(CollectSpec, options.spec).collect, options.output)
+    manifest = open_release(options.output).manifest
+    ledger = manifest["ledger"]
+    say(
+        f"release {options.name}: {ledger['requested']} frames requested = {ledger['accepted']} accepted + "
+        f"{ledger['quarantined']} quarantined; version {manifest['root_hash'][:12]}"
+    )

@@ -1,0 +1,95 @@
+"""Commands of the stages that make and use potentials: train, evaluate, simulate, observe, report."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from saltern.cli.arguments import add_spec, interval, parsed
+
+
+def add_to(commands: Any) -> None:
+    """Add the parsers of these commands."""
+    train = commands.add_parser("train", help="train one committee member")
+    train.add_argument("release", type=Path)
+    train.add_argument("output", type=Path, help="the potential (.safetensors)")
+    train.add_argument("curve", type=Path, help="its learning curve (.csv), written as it goes")
+    train.add_argument("--member", type=int, required=True, metavar="N")
+    add_spec(train)
+    train.set_defaults(run=_train)
+
+    evaluate = commands.add_parser("evaluate", help="errors of the committee on the frames held out as test")
+    evaluate.add_argument("release", type=Path)
+    evaluate.add_argument("potentials", type=Path, nargs="+", help="the committee; the first member is measured")
+    evaluate.add_argument("output", type=Path)
+    evaluate.set_defaults(run=_evaluate)
+
+    simulate = commands.add_parser("simulate", help="molecular dynamics of some replicas of one system")
+    simulate.add_argument("candidates", type=Path, help="the system's candidate frames; replicas start from them")
+    simulate.add_argument("potentials", type=Path, nargs="+", help="the committee; the first member drives")
+    simulate.add_argument("output", type=Path)
+    simulate.add_argument("--replicas", type=interval, required=True, metavar="A:B", help="replicas A to B - 1")
+    add_spec(simulate)
+    simulate.set_defaults(run=_simulate)
+
+    observe = commands.add_parser("observe", help="properties of one system from all its replicas")
+    observe.add_argument("trajectories", type=Path, nargs="+")
+    observe.add_argument("output", type=Path)
+    add_spec(observe)
+    observe.set_defaults(run=_observe)
+
+    report = commands.add_parser("report", help="one page of results, and the same in a few lines of text")
+    report.add_argument("results", type=Path, help="directory of the campaign's results")
+    report.add_argument("page", type=Path, help="the page (.html)")
+    report.add_argument("summary", type=Path, help="the lines (.txt)")
+    report.add_argument("--levels", nargs="+", required=True, metavar="LEVEL")
+    report.set_defaults(run=_report)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from saltern.config import TrainSpec
+    from saltern.learning import train
+    from saltern.store import open_release
+
+    spec = parsed(TrainSpec, options.spec)
+    train(open_release(options.release), spec, options.member, options.output, options.curve)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from saltern.learning import held_out_errors
+    from saltern.potentials import Potential
+    from saltern.store import open_release, write_json
+
+    frames = open_release(options.release).frames("test")
+    write_json(options.output, held_out_errors(Potential.load(options.potentials), frames))
+
+
+def _simulate(options: argparse.Namespace) -> None:
+    from saltern.config import SimulateSpec
+    from saltern.dynamics import simulate
+    from saltern.potentials import Potential
+    from saltern.store import read_frames, read_metadata
+
+    spec = parsed(SimulateSpec, options.spec)
+    simulate(
+        read_frames(options.candidates), read_metadata(options.candidates),
+        Potential.load(options.potentials, device=spec.simulate.device), spec, options.replicas, options.output,
+    )  # fmt: skip
+
+
+def _observe(options: argparse.Namespace) -> None:
+    from saltern.config import ObserveSpec
+    from saltern.observables import measure
+    from saltern.store import read_frames, write_json
+
+    config = parsed(ObserveSpec, options.spec).observe
+    replicas = [part for path in options.trajectories for part in _by_trajectory(read_frames(path))]
+    write_json(options.output, measure(
+        replicas, config.properties, rdf_bin_A=config.rdf_bin_A, blocks=config.blocks,
+        viscosity_mPas=config.viscosity_mPas,
+    ))  # fmt: skip
+
+
+def _report(options: argparse.Namespace) -> None:
+    raise NotImplementedError

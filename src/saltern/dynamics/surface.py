@@ -1,0 +1,93 @@
+"""The potential as dynamics sees it: positions of replicas in, energies and forces out, in NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from saltern.errors import UserError
+from saltern.frames import Array, Frames
+from saltern.potentials import Batch
+
+
+class Model(Protocol):
+    """What dynamics needs of a potential; `saltern.potentials.Potential` is one."""
+
+    device: torch.device
+    species: tuple[int, ...]
+    members: int
+    permittivities: Mapping[str, float]
+    hashes: Sequence[str]
+
+    def evaluate(self, batch: Batch, *, spread: bool = False) -> Any:
+        """Energy (system,), forces (atom, 3) and, when asked for, spread (system,)."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Energies (replica,) in eV, forces (replica, atom, 3) in eV/Å, spread (replica,) in eV/Å or NaN."""
+
+    energy: Array
+    forces: Array
+    spread: Array
+
+    def select(self, rows: Sequence[int] | Array) -> Point:
+        """The same for some of the replicas."""
+        return Point(self.energy[rows], self.forces[rows], self.spread[rows])
+
+
+class Surface:
+    """The potential of one system in some copies of it.
+
+    Args:
+        potential: the committee; its first member gives energies and forces.
+        starts: one frame for each replica, all of the same atoms.
+    """
+
+    def __init__(self, potential: Model, starts: Frames) -> None:
+        self._potential = potential
+        self.starts = starts
+        self._batch = Batch.of(starts, potential.device)
+
+    def select(self, rows: Sequence[int] | Array) -> Surface:
+        """The same for some of the replicas."""
+        return Surface(self._potential, self.starts.select(rows))
+
+    def __call__(self, positions: Array, spread: bool = False) -> Point:
+        """Evaluate at positions (replica, atom, 3) in Å; a lone network has no spread to be asked for."""
+        replicas = len(positions)
+        batch = self._batch.moved(torch.from_numpy(positions.reshape(-1, 3)).to(self._potential.device))
+        result = self._potential.evaluate(batch, spread=spread and self._potential.members > 1)
+        return Point(
+            _numpy(result.energy),
+            _numpy(result.forces).reshape(positions.shape),
+            torch.full((replicas,), torch.nan).numpy() if result.spread is None else _numpy(result.spread),
+        )
+
+
+def check_known(frames: Frames, potential: Model) -> None:
+    """Refuse a system that the potential was not made for.
+
+    Raises:
+        UserError: for an element that it was not trained on, or another permittivity than it was trained with.
+    """
+    from ase.data import chemical_symbols
+
+    system = str(frames["system"][0])
+    unknown = sorted(set(frames["numbers"].tolist()) - set(potential.species))
+    if unknown:
+        names, known = (", ".join(chemical_symbols[z] for z in zs) for zs in (unknown, potential.species))
+        raise UserError(f"{system}: {names} is unknown to the potential, which was trained on {known}")
+    trained = potential.permittivities.get(system)
+    asked = float(frames["permittivity"][0])
+    if trained is not None and abs(trained - asked) > 1e-6 * asked:
+        raise UserError(f"{system}: permittivity is {asked:g}, but the potential was trained with {trained:g}")
+
+
+def _numpy(tensor: torch.Tensor) -> Array:
+    """A tensor's values in double precision."""
+    values: Array = tensor.detach().cpu().double().numpy()
+    return values

@@ -1,0 +1,241 @@
+"""What the page shows, as plain values; `gather` fills it from files, tests by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+from saltern.report.experiment import Experiment
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number with its standard error; None where it is unknown."""
+
+    value: float | None
+    error: float | None = None
+
+
+@dataclass(frozen=True)
+class SystemRow:
+    """One composed system."""
+
+    id: str
+    salt: str
+    solvent: str
+    role: str
+    molality: float
+    """Reached in the box, mol/kg."""
+    temperature: float
+    """K."""
+    counts: Mapping[str, int]
+    """Ions and solvent molecules by name."""
+    box_edge: float
+    """Cube root of the volume, Å."""
+    density: float
+    """g/cm³."""
+    density_source: str
+    permittivity: float
+    permittivity_source: str
+
+    @property
+    def electrolyte(self) -> str:
+        """'NaCl 2.31 mol/kg', or the solvent where there is no salt."""
+        return f"{self.salt} {self.molality:.2f} mol/kg" if self.salt else self.solvent
+
+    @property
+    def label(self) -> str:
+        """'NaCl 2.31 mol/kg, 298 K'."""
+        return f"{self.electrolyte}, {self.temperature:.0f} K"
+
+
+@dataclass(frozen=True)
+class LedgerRow:
+    """What became of the frames asked for in one system."""
+
+    system: str
+    requested: int
+    accepted: int
+    quarantined: Mapping[str, int]
+    """Frames by reason."""
+
+
+@dataclass(frozen=True)
+class CostRow:
+    """What one stage took."""
+
+    stage: str
+    jobs: int
+    cpu_seconds: float
+    wall_seconds: float
+    """Added up over jobs, however many ran at once."""
+    memory_MB: float
+    """Largest of any job."""
+
+
+@dataclass(frozen=True)
+class HeldOutError:
+    """Error on frames that training never saw."""
+
+    what: str
+    """'energy', 'stress', or 'force' with the element it is of."""
+    rmse: Measured
+    mae: Measured
+    reference: float | None
+    """Root mean square of the reference itself: what a model that predicts nothing is wrong by."""
+    unit: str
+    count: int
+    """Numbers compared."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Reference and prediction, both (point,), of one group: an element or a system."""
+
+    group: str
+    reference: Array
+    predicted: Array
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """One committee member."""
+
+    member: str
+    epochs: Array
+    force_error: Array
+    """RMSE on the validation frames, eV/Å."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """g(r) of one pair in one system."""
+
+    system: str
+    pair: tuple[str, str]
+    r: Array
+    g: Array
+    error: Array
+
+
+@dataclass(frozen=True)
+class PropertyRow:
+    """One measured number, beside the experiment where there is one."""
+
+    system: str
+    quantity: str
+    species: str
+    value: Measured
+    unit: str
+    experiment: Experiment | None = None
+    remark: str = ""
+    believed: bool = True
+    """False where the remark says that the number should not be trusted."""
+
+
+@dataclass(frozen=True)
+class HealthRow:
+    """How the simulations of one system went."""
+
+    system: str
+    replicas: int
+    length_ps: float
+    """Over all replicas."""
+    drift: Measured
+    """meV/atom/ps."""
+    temperature: Measured
+    """K."""
+    largest_spread: float | None
+    """Of the committee, eV/Å."""
+    stopped: str
+    """Why a replica ended early; empty when none did."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A frame to look at: whole molecules with their centres inside the cell."""
+
+    system: str
+    numbers: Array
+    """(atom,) atomic numbers."""
+    positions: Array
+    """(atom, 3) in Å."""
+    cell: Array
+    """(3, 3) rows in Å."""
+    bonds: Array
+    """(bond, 2) indices of atoms."""
+    solvent: Array
+    """(atom,) whether the atom belongs to the solvent."""
+
+
+@dataclass(frozen=True)
+class LevelData:
+    """One level: a teacher, its data, the student and what was simulated with it."""
+
+    name: str
+    methods: tuple[str, ...]
+    """Levels of theory of the labels, with engine and version."""
+    root_hash: str
+    ledger: tuple[LedgerRow, ...]
+    errors: tuple[HeldOutError, ...] = ()
+    force_parity: tuple[Parity, ...] = ()
+    """By element, eV/Å."""
+    energy_parity: tuple[Parity, ...] = ()
+    """By system, eV/atom, each relative to the system's mean."""
+    learning: tuple[LearningCurve, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    properties: tuple[PropertyRow, ...] = ()
+    health: tuple[HealthRow, ...] = ()
+    snapshots: tuple[Snapshot, ...] = ()
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    """What each stage was told, by stage."""
+
+    @property
+    def requested(self) -> int:
+        """Frames asked for."""
+        return sum(row.requested for row in self.ledger)
+
+    @property
+    def accepted(self) -> int:
+        """Frames in the dataset."""
+        return sum(row.accepted for row in self.ledger)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Quarantined frames by reason."""
+        names = sorted({reason for row in self.ledger for reason in row.quarantined})
+        return {name: sum(row.quarantined.get(name, 0) for row in self.ledger) for name in names}
+
+    @property
+    def simulated_ns(self) -> float:
+        """Length of all trajectories together, ns."""
+        return sum(row.length_ps for row in self.health) / 1000
+
+    @property
+    def force_error(self) -> HeldOutError | None:
+        """Error of all force components together."""
+        return next((e for e in self.errors if e.what == "force"), None)
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """A campaign's results. Nothing in it says when the page was made: the same results give the same page."""
+
+    campaign: str
+    systems: tuple[SystemRow, ...]
+    levels: tuple[LevelData, ...]
+    cost: tuple[CostRow, ...]
+    versions: Mapping[str, str]
+
+    def system(self, identifier: str) -> SystemRow:
+        """The system of that identifier.
+
+        Raises:
+            KeyError: when there is none.
+        """
+        return {row.id: row for row in self.systems}[identifier]

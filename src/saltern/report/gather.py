@@ -1,0 +1,183 @@
+"""From the directory of a campaign's results to what the page shows."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from saltern import __version__
+from saltern.errors import UserError
+from saltern.report.data import (
+    CostRow,
+    HeldOutError,
+    LearningCurve,
+    LedgerRow,
+    LevelData,
+    Measured,
+    Parity,
+    ReportData,
+    SystemRow,
+)
+from saltern.report.properties import curves, health, property_rows
+from saltern.report.snapshot import snapshot
+from saltern.store import open_release, read_frames, read_json, read_metadata
+
+STAGES = ("compose", "sample", "label", "collect", "release", "train", "evaluate", "simulate", "observe")
+SOFTWARE = ("tblite", "openmm", "torch", "e3nn", "numpy", "scipy", "snakemake")
+
+
+def gather(results: Path, levels: Sequence[str]) -> ReportData:
+    """Read everything that the stages of a campaign wrote.
+
+    Args:
+        results: directory of the campaign, with systems.tsv, systems/, cost/ and one directory for each level.
+        levels: names of the levels, in order.
+
+    Raises:
+        UserError: when a file is missing or not whole.
+    """
+    systems = [_system(results / "systems" / f"{name}.h5") for name in _listed(results / "systems.tsv")]
+    return ReportData(
+        campaign=results.name,
+        systems=tuple(systems),
+        levels=tuple(_level(results / name, systems) for name in levels),
+        cost=tuple(_cost(results, levels)),
+        versions={"saltern": __version__, **{name: metadata.version(name) for name in SOFTWARE}},
+    )
+
+
+def _listed(path: Path) -> list[str]:
+    """Identifiers of the campaign's systems, in its order."""
+    try:
+        with path.open(encoding="utf-8", newline="") as handle:
+            return [row["id"] for row in csv.DictReader(handle, dialect="excel-tab")]
+    except (OSError, KeyError) as error:
+        raise UserError(f"{path}: not a table of systems ({error})") from error
+
+
+def _system(path: Path) -> SystemRow:
+    """One composed system."""
+    frames, about = read_frames(path), read_metadata(path)
+    asked = about["system"]
+    return SystemRow(
+        id=about["id"],
+        salt=asked["salt"] or "",
+        solvent=asked["solvent"],
+        role=asked["role"],
+        molality=about["molality"],
+        temperature=asked["temperature"],
+        counts=about["species"],
+        box_edge=float(np.cbrt(abs(np.linalg.det(frames["cell"][0])))),
+        density=about["density_g_cm3"],
+        density_source=about["density_source"],
+        permittivity=float(frames["permittivity"][0]),
+        permittivity_source=about["permittivity_source"],
+    )
+
+
+def _level(directory: Path, systems: Sequence[SystemRow]) -> LevelData:
+    """One level: its dataset, its potential and its simulations."""
+    manifest = open_release(directory / "dataset").manifest
+    errors = read_json(directory / "errors.json")
+    measured = {system.id: read_json(directory / "properties" / f"{system.id}.json") for system in systems}
+    runs = {system.id: sorted((directory / "trajectories" / system.id).glob("*.h5")) for system in systems}
+    about = {system: [read_metadata(path) for path in paths] for system, paths in runs.items()}
+    ledger = manifest["ledger"]["systems"]
+    return LevelData(
+        name=directory.name,
+        methods=tuple(manifest["methods"]),
+        root_hash=manifest["root_hash"],
+        ledger=tuple(
+            LedgerRow(s.id, ledger[s.id]["requested"], ledger[s.id]["accepted"], ledger[s.id]["quarantined"])
+            for s in systems
+        ),
+        errors=tuple(_held_out(entry) for entry in errors["errors"]),
+        force_parity=tuple(_parity(errors["force_parity"])),
+        energy_parity=tuple(_parity(errors["energy_parity"])),
+        learning=tuple(_learning(path) for path in sorted((directory / "potentials").glob("*.csv"))),
+        curves=tuple(curve for s in systems for curve in curves(s, measured[s.id])),
+        properties=tuple(row for s in systems for row in property_rows(s, measured[s.id])),
+        health=tuple(health(s, measured[s.id], _stopped(about[s.id])) for s in systems),
+        snapshots=tuple(snapshot(read_frames(paths[0])) for paths in runs.values() if paths),
+        spec={stage: entry[stage] for entries in about.values() for entry in entries for stage in _told(entry)},
+    )
+
+
+def _held_out(entry: Mapping[str, Any]) -> HeldOutError:
+    """One row of errors.json."""
+    return HeldOutError(
+        entry["what"],
+        Measured(**entry["rmse"]),
+        Measured(**entry["mae"]),
+        entry["reference"],
+        entry["unit"],
+        entry["count"],
+    )
+
+
+def _parity(groups: Mapping[str, Mapping[str, Sequence[float]]]) -> list[Parity]:
+    """Reference and prediction by element or by system."""
+    return [
+        Parity(name, np.array(pair["reference"], dtype=np.float64), np.array(pair["predicted"], dtype=np.float64))
+        for name, pair in groups.items()
+    ]
+
+
+def _learning(path: Path) -> LearningCurve:
+    """One member's learning curve; epochs without validation are left out."""
+    with path.open(encoding="utf-8", newline="") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["validation_force_rmse"]]
+    errors = [float(row["validation_force_rmse"]) for row in rows]
+    return LearningCurve(path.stem, np.array([int(row["epoch"]) for row in rows]), np.array(errors))
+
+
+def _stopped(about: Sequence[Mapping[str, Any]]) -> str:
+    """Why replicas ended early, all in one line."""
+    reasons = {name: reason for entry in about for name, reason in entry["stopped"].items() if reason}
+    return "; ".join(f"{name} {reason}" for name, reason in sorted(reasons.items()))
+
+
+def _told(about: Mapping[str, Any]) -> list[str]:
+    """Stages whose settings a file's metadata carry."""
+    return [stage for stage in STAGES if isinstance(about.get(stage), Mapping)]
+
+
+def _cost(results: Path, levels: Sequence[str]) -> list[CostRow]:
+    """What each stage took, from Snakemake's benchmark files."""
+    rows = []
+    for stage in STAGES:
+        for name in ("", *levels):
+            folder = results / name / "cost"
+            files = sorted({*folder.glob(f"{stage}.tsv"), *(folder / stage).rglob("*.tsv")})
+            label = f"{stage} ({name})" if name and len(levels) > 1 else stage
+            if files:
+                rows.append(_stage_cost(label, files))
+    return rows
+
+
+def _stage_cost(stage: str, files: Sequence[Path]) -> CostRow:
+    """Sum over the jobs of one stage; a job too short to be measured counts nothing."""
+    jobs = []
+    for path in files:
+        with path.open(encoding="utf-8", newline="") as handle:
+            jobs.extend(csv.DictReader(handle, dialect="excel-tab"))
+    return CostRow(
+        stage,
+        len(jobs),
+        sum(_seconds(job["cpu_time"]) for job in jobs),
+        sum(_seconds(job["s"]) for job in jobs),
+        max((_seconds(job["max_rss"]) for job in jobs), default=0.0),
+    )
+
+
+def _seconds(text: str) -> float:
+    """A number of a benchmark file, where a dash or NA stands for what could not be measured."""
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

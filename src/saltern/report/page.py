@@ -1,0 +1,198 @@
+"""The page: one HTML file that needs nothing else, and the same in a few lines of text."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from saltern.report import figures, snapshot, words
+from saltern.report.data import LevelData, PropertyRow, ReportData, Snapshot
+from saltern.report.experiment import experiment
+from saltern.store import whole_file
+
+COMPARED = ("self-diffusion", "coordination number")
+"""Quantities that are also drawn."""
+_PICTURED_ATOMS = 1500
+"""Atoms in all pictures for print together."""
+
+
+def build(data: ReportData, path: Path) -> None:
+    """Write the page to `path`; the same data gives the same bytes."""
+    with whole_file(path) as temporary:
+        temporary.write_text(render(data), encoding="utf-8")
+
+
+def render(data: ReportData) -> str:
+    """The page as HTML, with styles, figures, data and script inside."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("saltern.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "pm": words.plus_minus,
+        "number": words.number,
+        "duration": words.duration,
+        "unit": words.unit,
+        "slug": _slug,
+        "pretty": lambda value: json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False),
+    }
+    package = files("saltern.report")
+    return environment.get_template("page.html").render(
+        data=data,
+        words=words,
+        style=package.joinpath("style.css").read_text(encoding="utf-8"),
+        script=package.joinpath("viewer.js").read_text(encoding="utf-8"),
+        sources=_sources(data),
+        views=[_view(data, level) for level in data.levels],
+        viewer=_viewer(data),
+    )
+
+
+def summary(data: ReportData) -> str:
+    """The results in a few lines, for a terminal."""
+    lines = [f"{data.campaign}: {len(data.systems)} systems, {words.cpu_time(data.cost)} of processor time"]
+    for level in data.levels:
+        refused = "".join(f", {count} {reason}" for reason, count in level.reasons.items())
+        lines += [
+            f"{level.name}: dataset {level.root_hash[:12]}, labelled with {', '.join(level.methods)}",
+            f"  {level.requested} frames requested = {level.accepted} accepted + "
+            f"{level.requested - level.accepted} quarantined{refused}",
+            f"  force error on held-out frames {words.force_error(level)}; {words.simulated(level)} simulated",
+        ]
+        lines += [f"  {data.system(row.system).label}: {row.stopped}" for row in level.health if row.stopped]
+        lines += [_line(data, row) for row in level.properties if row.experiment and row.quantity in COMPARED]
+    return "\n".join(lines) + "\n"
+
+
+def _line(data: ReportData, row: PropertyRow) -> str:
+    """One comparison with experiment."""
+    assert row.experiment is not None
+    value = f"{words.plus_minus(row.value)} {words.unit(row.unit)}".strip()
+    doubt = "" if row.believed else f" [{row.remark}]"
+    return (
+        f"  {data.system(row.system).label}: {row.quantity} {row.species} {value}, "
+        f"experiment {row.experiment.value:g} ({row.experiment.remark}){doubt}"
+    )
+
+
+def _view(data: ReportData, level: LevelData) -> dict[str, Any]:
+    """A level's figures and its rows in the order in which they are shown."""
+    suffix = _slug(level.name)
+    accuracy = []
+    if level.force_parity:
+        accuracy.append(figures.force_parity(f"fp-{suffix}", level.force_parity))
+        accuracy.append(figures.force_errors(f"fe-{suffix}", level.force_parity))
+    if level.energy_parity:
+        accuracy.append(figures.energy_parity(f"ep-{suffix}", level.energy_parity))
+    if level.learning:
+        accuracy.append(figures.learning_curves(f"lc-{suffix}", level.learning))
+    return {
+        "level": level,
+        "suffix": f"-{suffix}" if len(data.levels) > 1 else "",
+        "title": f" ({level.name})" if len(data.levels) > 1 else "",
+        "accuracy": accuracy,
+        "structure": _structure(data, level, suffix),
+        "comparisons": _comparisons(data, level, suffix),
+        "compared": [row for row in level.properties if row.experiment is not None],
+        "quantities": _grouped((row.quantity, row) for row in level.properties),
+    }
+
+
+def _structure(data: ReportData, level: LevelData, suffix: str) -> list[dict[str, Any]]:
+    """g(r) by electrolyte: one panel a pair, temperatures and system repeats laid over each other."""
+    shown = []
+    electrolytes = _grouped((data.system(curve.system).electrolyte, curve) for curve in level.curves)
+    for order, (electrolyte, curves) in enumerate(electrolytes.items()):
+        systems = sorted({c.system for c in curves}, key=lambda s: (data.system(s).temperature, s))
+        colours = {system: number for number, system in enumerate(systems)}
+        coldest = data.system(systems[0])
+        panels: list[str] = []
+        for pair, of_pair in _grouped((f"{c.pair[0]}-{c.pair[1]}", c) for c in curves).items():
+            known = [
+                experiment("first peak position", pair, s.salt, s.molality, s.temperature)
+                for s in map(data.system, systems)
+            ]
+            mark = next((k.value for k in known if k is not None), None)
+            layers = [(c, colours[c.system]) for c in sorted(of_pair, key=lambda c: colours[c.system])]
+            key = f"rdf-{suffix}-{order}-{len(panels)}"
+            panels.append(figures.radial_distributions(key, pair.replace("-", "–"), layers, mark))
+        legend = [(number % figures.SERIES, f"{data.system(s).temperature:g} K") for s, number in colours.items()]
+        shown.append({"title": electrolyte, "salt": coldest.salt, "legend": legend, "panels": panels})
+    return shown
+
+
+def _comparisons(data: ReportData, level: LevelData, suffix: str) -> list[str]:
+    """Chosen properties over systems, one figure a species."""
+    found: list[str] = []
+    for quantity in COMPARED:
+        rows = [r for r in level.properties if r.quantity == quantity and r.value.value is not None]
+        for species, of_species in _grouped((r.species, r) for r in rows).items():
+            title = f"{quantity[0].upper()}{quantity[1:]}, {species.replace('-', '–')}"
+            named = [(data.system(r.system).label.replace(" mol/kg", " m"), r) for r in of_species]
+            key = f"cmp-{suffix}-{len(found)}"
+            found.append(figures.comparison(key, title, words.unit(of_species[0].unit) or "neighbours", named))
+    return found
+
+
+def _viewer(data: ReportData) -> dict[str, Any] | None:
+    """Final frames of all levels for viewer.js, and pictures of them for print."""
+    shown = [
+        (data.system(s.system).label + (f" ({level.name})" if len(data.levels) > 1 else ""), s)
+        for level in data.levels
+        for s in level.snapshots
+    ]
+    if not shown:
+        return None
+    frames = [snapshot.drawn(s, label) for label, s in shown]
+    content = json.dumps(
+        {"frames": frames, "elements": snapshot.elements([s for _, s in shown])}, separators=(",", ":")
+    )
+    return {
+        "labels": [label for label, _ in shown],
+        # a script element ends at the first '</', whatever its type
+        "json": content.replace("<", "\\u003c"),
+        "pictures": _pictures(shown),
+        "elements": list(snapshot.elements([s for _, s in shown]).values()),
+    }
+
+
+def _pictures(shown: Sequence[tuple[str, Snapshot]]) -> list[tuple[str, str]]:
+    """Pictures of the first frames, as many as keep the page light."""
+    pictures: list[tuple[str, str]] = []
+    atoms = 0
+    for label, frame in shown:
+        atoms += len(frame.numbers)
+        if pictures and atoms > _PICTURED_ATOMS:
+            break
+        heavy_only = atoms > _PICTURED_ATOMS
+        pictures.append((label, snapshot.picture(frame, f"Final frame of {label}", heavy_only)))
+    return pictures
+
+
+def _sources(data: ReportData) -> list[str]:
+    """Every source that the tables cite, in the order of their numbers."""
+    cited = [text for row in data.systems for text in (row.density_source, row.permittivity_source)]
+    cited += [row.experiment.source for level in data.levels for row in level.properties if row.experiment]
+    return list(dict.fromkeys(text for text in cited if text))
+
+
+def _grouped(pairs: Iterable[tuple[str, Any]]) -> dict[str, list[Any]]:
+    """Values by key, keys in the order in which they first came."""
+    groups: dict[str, list[Any]] = {}
+    for key, value in pairs:
+        groups.setdefault(key, []).append(value)
+    return groups
+
+
+def _slug(text: str) -> str:
+    """Letters, digits and hyphens, for ids."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

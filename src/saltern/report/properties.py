@@ -1,0 +1,85 @@
+"""From what `observe` wrote to rows and curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from saltern.report.data import Curve, HealthRow, Measured, PropertyRow, SystemRow
+from saltern.report.experiment import Experiment, experiment
+
+
+def curves(system: SystemRow, measured: Mapping[str, Any]) -> list[Curve]:
+    """g(r) of every pair."""
+    return [
+        Curve(
+            system.id,
+            (entry["pair"][0], entry["pair"][1]),
+            np.array(entry["r"]["values"], dtype=np.float64),
+            np.array(entry["g"]["values"], dtype=np.float64),
+            np.array(entry["g"]["error"], dtype=np.float64),
+        )
+        for entry in measured.get("rdf", [])
+    ]
+
+
+def property_rows(system: SystemRow, measured: Mapping[str, Any]) -> list[PropertyRow]:
+    """Every number that was measured, with its experimental counterpart."""
+    rows = []
+    for entry in measured.get("rdf", []):
+        pair = "-".join(entry["pair"])
+        rows.append(_row(system, "first peak position", pair, entry["peak_position"], entry["remark"]))
+        rows.append(_row(system, "first peak height", pair, entry["peak_height"], entry["remark"]))
+    for entry in measured.get("coordination", []):
+        pair = f"{entry['centre']}-{entry['neighbour']}"
+        cutoff = entry["cutoff"]["value"]
+        remark = entry["remark"] or f"within {cutoff:.2f} Å"
+        rows.append(_row(system, "coordination number", pair, entry, remark))
+    for entry in measured.get("diffusion", []):
+        believed = bool(entry["diffusive"])
+        remark = entry["remark"]
+        rows.append(_row(system, "self-diffusion", entry["species"], entry["corrected"], remark, believed))
+        uncorrected = _row(
+            system, "self-diffusion in the box", entry["species"], entry["uncorrected"], _window(entry), believed
+        )
+        rows.append(uncorrected)
+    return rows
+
+
+def health(system: SystemRow, measured: Mapping[str, Any], stopped: str) -> HealthRow:
+    """How the simulations of one system went."""
+    drift = measured.get("drift", {})
+    return HealthRow(
+        system.id,
+        measured["replicas"],
+        measured["length"]["value"],
+        _measured(drift.get("energy_drift", {})),
+        _measured(drift.get("mean_temperature", {})),
+        drift.get("largest_spread", {}).get("value"),
+        stopped,
+    )
+
+
+def _measured(entry: Mapping[str, Any]) -> Measured:
+    return Measured(entry.get("value"), entry.get("error"))
+
+
+def _row(
+    system: SystemRow, quantity: str, species: str, entry: Mapping[str, Any], remark: str, believed: bool = True
+) -> PropertyRow:
+    """One row; only what was measured is compared."""
+    found: Experiment | None = None
+    if entry["value"] is not None:
+        found = experiment(quantity, species, system.salt, system.molality, system.temperature)
+    return PropertyRow(system.id, quantity, species, _measured(entry), entry["unit"], found, remark, believed)
+
+
+def _window(entry: Mapping[str, Any]) -> str:
+    """What the fit was made from."""
+    if "window" not in entry:
+        return ""
+    window, slope = entry["window"], entry["slope"]["value"]
+    exponent = "unknown" if slope is None else f"{slope:.2f}"
+    return f"as in the periodic box; {window['start']:g} to {window['end']:g} ps, log-log slope {exponent}"

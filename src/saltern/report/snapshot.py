@@ -1,0 +1,137 @@
+"""Frames to look at: molecules made whole and put into the cell, their bonds, a picture that needs no script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saltern.frames import Frames
+from saltern.report.data import Snapshot
+
+Array = NDArray[Any]
+
+BOND_FACTOR = 1.25
+"""Two atoms of a molecule are bonded within this times the sum of their covalent radii."""
+TURN = (-0.35, 0.55)
+"""Tilt and turn in radians at which a cell is first shown; viewer.js starts from it too."""
+
+
+def snapshot(frames: Frames, index: int = -1) -> Snapshot:
+    """Prepare one frame for drawing.
+
+    Args:
+        frames: with numbers, unwrapped positions, cell, charges and molecules.
+        index: which frame; the last by default.
+    """
+    index %= len(frames)
+    numbers, positions, cell, charges, molecules = (
+        frames.of(index, name) for name in ("numbers", "positions", "cell", "charges", "molecules")
+    )
+    _, member = np.unique(molecules, return_inverse=True)
+    first = np.unique(member, return_index=True)[1]
+    inverse = np.linalg.inv(cell)
+    # a molecule is whole when every atom is taken in the image nearest to its first one
+    apart = (positions - positions[first][member]) @ inverse
+    whole = positions[first][member] + (apart - np.rint(apart)) @ cell
+    centres = np.array([np.bincount(member, weights=whole[:, k]) for k in range(3)]).T / np.bincount(member)[:, None]
+    shift = -np.floor(centres @ inverse) @ cell
+    ionic = np.bincount(member, weights=np.abs(charges)) > 0
+    placed = whole + shift[member]
+    return Snapshot(
+        str(frames.of(index, "system")), numbers, placed, cell, _bonds(numbers, placed, member), ~ionic[member]
+    )
+
+
+def _bonds(numbers: Array, positions: Array, member: Array) -> Array:
+    """Pairs of bonded atoms, (bond, 2)."""
+    from ase.data import covalent_radii
+
+    order = np.argsort(member, kind="stable")
+    bonds = []
+    for atoms in np.split(order, np.flatnonzero(np.diff(member[order])) + 1):
+        i, j = np.triu_indices(len(atoms), 1)
+        distance = np.linalg.norm(positions[atoms[i]] - positions[atoms[j]], axis=1)
+        reach = BOND_FACTOR * (covalent_radii[numbers[atoms[i]]] + covalent_radii[numbers[atoms[j]]])
+        bonds.append(np.stack([atoms[i], atoms[j]], axis=1)[distance < reach])
+    return np.concatenate(bonds) if bonds else np.zeros((0, 2), dtype=np.int64)
+
+
+def elements(snapshots: Sequence[Snapshot]) -> dict[int, dict[str, Any]]:
+    """Symbol, Jmol colour and covalent radius in Å of every element that is drawn."""
+    from ase.data import chemical_symbols, covalent_radii
+    from ase.data.colors import jmol_colors
+
+    found = sorted({int(z) for s in snapshots for z in s.numbers})
+    return {
+        z: {
+            "symbol": chemical_symbols[z],
+            "colour": "#{:02x}{:02x}{:02x}".format(*(round(255 * c) for c in jmol_colors[z])),
+            "radius": round(float(covalent_radii[z]), 2),
+        }
+        for z in found
+    }
+
+
+def drawn(snapshot: Snapshot, label: str) -> dict[str, Any]:
+    """A snapshot as viewer.js reads it: rounded to 0.01 Å, centred on the cell."""
+    middle = snapshot.cell.sum(axis=0) / 2
+    return {
+        "label": label,
+        "numbers": snapshot.numbers.tolist(),
+        "positions": np.round(snapshot.positions - middle, 2).ravel().tolist(),
+        "cell": np.round(snapshot.cell, 3).tolist(),
+        "bonds": snapshot.bonds.ravel().tolist(),
+        "solvent": snapshot.solvent.astype(int).tolist(),
+    }
+
+
+def picture(snapshot: Snapshot, description: str, heavy_only: bool = False) -> str:
+    """The same view as a small SVG, for print and for browsers without scripts."""
+    from html import escape
+
+    looks = elements([snapshot])
+    middle = snapshot.cell.sum(axis=0) / 2
+    rotation = _rotation(*TURN)
+    kept = np.flatnonzero(~heavy_only | (snapshot.numbers != 1) | ~snapshot.solvent)
+    points = (snapshot.positions[kept] - middle) @ rotation.T
+    corners = (
+        np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) @ snapshot.cell - middle
+    ) @ rotation.T
+    half = float(max(np.abs(corners[:, :2]).max(), np.abs(points[:, :2]).max())) + 1.0
+    edges = [(a, b) for a in range(8) for b in range(a + 1, 8) if (a ^ b) in (1, 2, 4)]
+    box = "".join(
+        f"M{corners[a, 0]:.1f} {-corners[a, 1]:.1f}L{corners[b, 0]:.1f} {-corners[b, 1]:.1f}" for a, b in edges
+    )
+    place = np.full(len(snapshot.numbers), -1)
+    place[kept] = np.arange(len(kept))
+    ends = place[snapshot.bonds]
+    drawn_bonds = [(points[a], points[b]) for a, b in ends[(ends >= 0).all(axis=1)]]
+    sticks = "".join(f"M{p[0]:.1f} {-p[1]:.1f}L{q[0]:.1f} {-q[1]:.1f}" for p, q in drawn_bonds)
+    depth = (points[:, 2] - points[:, 2].min()) / max(float(np.ptp(points[:, 2])), 1e-9)
+    circles = "".join(
+        f'<circle cx="{points[i, 0]:.1f}" cy="{-points[i, 1]:.1f}" '
+        f'r="{_drawn_radius(looks[z]["radius"], bool(snapshot.solvent[kept[i]])):.2f}" '
+        f'fill="{looks[z]["colour"]}" opacity="{0.45 + 0.55 * depth[i]:.2f}"/>'
+        for i in np.argsort(points[:, 2])
+        for z in [int(snapshot.numbers[kept[i]])]
+    )
+    return (
+        f'<svg class="cellview" role="img" aria-label="{escape(description)}" '
+        f'viewBox="{-half:.1f} {-half:.1f} {2 * half:.1f} {2 * half:.1f}">'
+        f'<path class="box" d="{box}"/><path class="sticks" d="{sticks}"/><g class="atoms">{circles}</g></svg>'
+    )
+
+
+def _drawn_radius(covalent: float, solvent: bool) -> float:
+    """Solvent is drawn small, so that the ions are seen between it, and all ions alike, as viewer.js does."""
+    return 0.45 * covalent if solvent else 1.0
+
+
+def _rotation(tilt: float, turn: float) -> Array:
+    """Turn about the vertical, then tilt about the horizontal axis, (3, 3)."""
+    about_y = [[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]]
+    about_x = [[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]]
+    return np.array(about_x) @ np.array(about_y)

@@ -1,0 +1,64 @@
+"""Numbers as a reader wants them."""
+
+from __future__ import annotations
+
+import math
+
+from saltern.report.data import CostRow, LevelData, Measured
+
+MISSING = "–"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with so many significant digits."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if value == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:.{decimals}f}".replace("-", "−")
+
+
+def plus_minus(measured: Measured | None, digits: int = 3) -> str:
+    """'1.23 ± 0.04', with two digits of the error; without an error, so many digits of the value."""
+    if measured is None:
+        return MISSING
+    value, error = measured.value, measured.error
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if error is None or not math.isfinite(error) or error == 0:
+        return number(value, digits)
+    decimals = min(6, max(0, 1 - math.floor(math.log10(error))))
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}".replace("-", "−")
+
+
+def unit(text: str) -> str:
+    """A unit with its power of ten written out."""
+    return text.replace("1e-9", "10⁻⁹")
+
+
+def duration(seconds: float) -> str:
+    """'42 s', '3.1 min', '5.2 h', whichever is short."""
+    for size, unit in ((3600.0, "h"), (60.0, "min")):
+        if seconds >= size:
+            return f"{number(seconds / size)} {unit}"
+    return f"{number(seconds)} s"
+
+
+def cpu_time(cost: tuple[CostRow, ...]) -> str:
+    """Processor time of all stages."""
+    return duration(sum(row.cpu_seconds for row in cost))
+
+
+def simulated(level: LevelData) -> str:
+    """Length of all trajectories."""
+    length = level.simulated_ns
+    return f"{number(length)} ns" if length >= 0.1 else f"{number(1000 * length)} ps"
+
+
+def force_error(level: LevelData) -> str:
+    """RMSE of the held-out force components."""
+    found = level.force_error
+    if found is None or found.rmse.value is None:
+        return MISSING
+    return f"{plus_minus(found.rmse)} {found.unit}"

@@ -1,0 +1,130 @@
+"""The whole workflow on the smallest campaign: runs once, then does nothing, then redoes just what an edit asks for."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from saltern.store import open_release
+
+ROOT = Path(__file__).parents[2]
+TINY = Path(__file__).with_name("tiny.yaml")
+
+AFTER_TRAIN = {"train": 2, "evaluate": 1, "simulate": 2, "observe": 2, "report": 1, "all": 1}
+AFTER_COLLECT = {"release": 1, **AFTER_TRAIN}
+AFTER_LABEL = {"label": 4, "collect": 2, **AFTER_COLLECT}
+EDITS = [
+    ("observe", "blocks", 3, {"observe": 2, "report": 1, "all": 1}),
+    ("simulate", "thermostat_fs", 50, {"simulate": 2, "observe": 2, "report": 1, "all": 1}),
+    ("train", "learning_rate", 0.02, AFTER_TRAIN),
+    ("baseline", "kind", "none", AFTER_TRAIN),
+    ("collect", "seed", 1, AFTER_COLLECT),
+    ("label", "max_force_eV_A", 49.0, AFTER_LABEL),
+    ("teacher", "accuracy", 1.0, AFTER_LABEL),
+    ("sample", "every_ps", 0.2, {"sample": 2, **AFTER_LABEL}),
+]
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run Snakemake in a directory of its own."""
+    place = tmp_path_factory.mktemp("campaign")
+    shutil.copy(TINY, place / "tiny.yaml")
+
+    def snakemake(*arguments: str, configfile: str = "tiny.yaml") -> subprocess.CompletedProcess[str]:
+        binaries = Path(sys.executable).parent
+        return subprocess.run(
+            [binaries / "snakemake", "--profile", ROOT / "profiles/local", "--snakefile", ROOT / "Snakefile",
+             "--directory", place, "--configfile", configfile, "--cores", "2", *arguments],
+            check=False, capture_output=True, text=True, cwd=place, timeout=500,
+            env={**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}"},
+        )  # fmt: skip
+
+    snakemake.place = place  # type: ignore[attr-defined]
+    return snakemake
+
+
+@pytest.fixture(scope="module")
+def finished(run: Run) -> Path:
+    """The campaign, run to its end."""
+    done = run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return run.place / "results/tiny"  # type: ignore[attr-defined]
+
+
+def planned(dry_run: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """Jobs by rule in a dry run."""
+    text = dry_run.stdout + dry_run.stderr
+    assert dry_run.returncode == 0, text
+    if "Nothing to be done" in text:
+        return {}
+    table = text.split("Job stats:")[1].split("\n\n")[0]
+    jobs = dict(re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE))
+    jobs.pop("total")
+    return {rule: int(count) for rule, count in jobs.items()}
+
+
+def test_every_stage_leaves_its_file(finished: Path) -> None:
+    release = open_release(finished / "atoms/dataset")
+    release.verify()
+    ledger = release.manifest["ledger"]
+    assert ledger["requested"] == 12
+    assert ledger["accepted"] + ledger["quarantined"] == 12
+    assert "requested" in (finished / "summary.txt").read_text()
+    assert (finished / "report.html").stat().st_size > 10_000
+    assert not list(finished.rglob("*.journal")), "journals are removed when their file is whole"
+
+
+def test_a_second_run_makes_no_jobs(run: Run, finished: Path) -> None:
+    again = run()
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+@pytest.mark.parametrize(("section", "key", "value", "expected"), EDITS)
+def test_an_edit_reruns_its_stage_and_what_depends_on_it(
+    run: Run, finished: Path, section: str, key: str, value: Any, expected: dict[str, int]
+) -> None:
+    campaign = yaml.safe_load(TINY.read_text())
+    campaign["levels"][0].setdefault(section, {})[key] = value
+    (finished.parents[1] / "edited.yaml").write_text(yaml.safe_dump(campaign))
+    assert planned(run("--dry-run", configfile="edited.yaml")) == expected
+
+
+def test_one_more_system_and_one_more_member_redo_nothing_that_is_there(run: Run, finished: Path) -> None:
+    campaign = yaml.safe_load(TINY.read_text())
+    campaign["levels"][0]["student"]["committee"] = 3
+    (finished.parents[1] / "edited.yaml").write_text(yaml.safe_dump(campaign))
+    jobs = planned(run("--dry-run", configfile="edited.yaml"))
+    assert jobs["train"] == 1
+    assert "label" not in jobs
+    campaign["systems"].append({"salt": "LiCl", "molality": 7, "solvent_molecules": 8})
+    (finished.parents[1] / "edited.yaml").write_text(yaml.safe_dump(campaign))
+    jobs = planned(run("--dry-run", configfile="edited.yaml"))
+    assert (jobs["compose"], jobs["sample"], jobs["label"], jobs["collect"]) == (1, 1, 2, 1)
+
+
+def test_a_campaign_with_mistakes_is_refused_before_any_job(run: Run, tmp_path: Path) -> None:
+    campaign = yaml.safe_load(TINY.read_text())
+    campaign["levels"][0]["student"]["rmax"] = 5
+    (tmp_path / "wrong.yaml").write_text(yaml.safe_dump(campaign))
+    refused = run(configfile=str(tmp_path / "wrong.yaml"))
+    assert refused.returncode != 0
+    assert "levels.0.student.rmax: unknown key; did you mean 'r_max_A'?" in refused.stdout + refused.stderr
+    assert "Traceback" not in refused.stdout + refused.stderr
+
+
+def test_report_of_snakemake_has_the_captions(run: Run, finished: Path) -> None:
+    made = run("--report", "snakemake-report.html")
+    assert made.returncode == 0, made.stderr
+    page = (finished.parents[1] / "snakemake-report.html").read_text()
+    assert "What each system" in page
+    assert "Learning curve of committee member" in page
