@@ -11,7 +11,7 @@ import pytest
 from saltern.config import SampleConfig, SampleSpec, SimulateConfig, SimulateSpec
 from saltern.dynamics import sample_with_potential, simulate
 from saltern.dynamics.simulate import starting_frames
-from saltern.errors import SimulationError
+from saltern.errors import SimulationError, UserError
 from saltern.frames import Frames
 from saltern.store import read_frames, read_metadata
 from saltern.units import BOLTZMANN
@@ -28,11 +28,12 @@ def of_replica(frames: Frames, name: str) -> Frames:
     return frames.select(frames["trajectory"] == name)
 
 
-def test_what_a_simulation_writes(crystal: Any, tmp_path: Path) -> None:
+def test_what_a_simulation_writes(crystal: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "r0000.h5"
-    simulate(crystal.frames([300.0]), ABOUT, crystal.potential(doubt=0.1), spec(), range(2), output)
+    simulate(crystal.frames([300.0]), ABOUT, crystal.potential(doubt=0.1), spec(segment_ps=0.05), range(2), output)
     frames, about = read_frames(output), read_metadata(output)
     assert [p.name for p in tmp_path.iterdir()] == ["r0000.h5"]
+    assert "simulate crystal r0000, r0001: 125/125 steps (100 %)" in capsys.readouterr().err
     assert frames["trajectory"].tolist() == ["r0000"] * 20 + ["r0001"] * 20
     np.testing.assert_allclose(frames["time"][:20], np.arange(10, 201, 10))
     assert about["id"] == "crystal"
@@ -197,6 +198,11 @@ def test_nothing_simulated_is_an_error(crystal: Any, tmp_path: Path) -> None:
     with pytest.raises(SimulationError, match=r"crystal r0000 stopped in equilibration, .* the committee disagrees"):
         simulate(crystal.frames([300.0]), ABOUT, crystal.potential(doubt=1.0), settings, [0], tmp_path / "r.h5")
     assert not (tmp_path / "r.h5").exists()
+
+
+def test_frames_further_apart_than_the_simulation_is_long_are_refused(crystal: Any, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"save_every_fs: 500 is not allowed; allowed: at most length_ps, 200 fs"):
+        simulate(crystal.frames([300.0]), ABOUT, crystal.potential(), spec(save_every_fs=500), [0], tmp_path / "r.h5")
 
 
 def test_replicas_start_from_the_last_frames_of_trajectories(crystal: Any) -> None:

@@ -1,5 +1,7 @@
 """A page's worth of made-up numbers: smooth formulas and seeded noise, results of nothing."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -215,3 +217,9 @@ def sample():
 @pytest.fixture(scope="session")
 def data():
     return sample()
+
+
+@pytest.fixture(scope="session")
+def made():
+    """The parts from which other tests write files."""
+    return SimpleNamespace(systems=systems(), measured=measured, frames_of=frames_of)

@@ -67,7 +67,7 @@ SlurmctldLogFile=$directory/log/slurmctld.log
 SlurmdLogFile=$directory/log/slurmd.log
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
-SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0,sched_min_interval=0,requeue_delay=1
+SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0,sched_min_interval=0,requeue_delay=1
 MinJobAge=600
 KillWait=2
 # a job that outgrows its memory is killed, as on a real cluster; sampled, since cgroups may be missing

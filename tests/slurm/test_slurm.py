@@ -49,7 +49,7 @@ def snakemake(profile: str, directory: Path, environment: Environment, *argument
     done = subprocess.run(
         ["snakemake", "--profile", ROOT / "profiles" / profile, "--snakefile", ROOT / "Snakefile",
          "--configfile", TINY, "--directory", directory, *arguments],
-        check=False, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=540,
+        check=False, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     return done.stdout

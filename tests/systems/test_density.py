@@ -50,6 +50,31 @@ def test_solutions_at_room_temperature(salt: str, molality: float, expected: flo
     assert density(salt, molality) == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("salt", "per_cent", "expected"),
+    [
+        ("(NH4)2SO4", 40, 1.2277),
+        ("BaCl2", 24, 1.2531),
+        ("CaCl2", 40, 1.3957),
+        ("CsCl", 40, 1.4226),
+        ("NH4Cl", 24, 1.0674),
+        ("MgCl2", 20, 1.1742),
+        ("MgSO4", 20, 1.2198),
+        ("NaNO3", 30, 1.2256),
+        ("KNO3", 20, 1.1326),
+        ("NaOH", 30, 1.3277),
+        ("KOH", 30, 1.2879),
+        ("Na2CO3", 14, 1.1463),
+        ("Na2SO4", 20, 1.1907),
+        ("HNO3", 20, 1.1150),
+    ],
+)
+def test_concentrated_solutions_at_20_celsius(salt: str, per_cent: float, expected: float) -> None:
+    """CRC Handbook, concentrative properties of aqueous solutions, by mass per cent."""
+    molality = 1000 * per_cent / (100 - per_cent) / parse_salt(salt).mass
+    assert density(salt, molality, 293.15) == pytest.approx(expected, rel=2e-3)
+
+
 @pytest.mark.skipif(not REFERENCE.is_dir(), reason="no shared reference tables beside the checkout")
 @pytest.mark.parametrize("file", ["expt_activity_density_25C.csv", "expt_density_conductivity_vs_T.csv"])
 def test_reference_tables(file: str) -> None:

@@ -101,6 +101,11 @@ def test_tfsi_has_its_two_fold_axis_and_published_angles() -> None:
     distances = squareform(pdist(species.positions))
     nitrogen, sulfurs = 0, (1, 2)
     assert angle(species, 1, nitrogen, 2) == pytest.approx(125.6, abs=0.01)
+    # around sulfur (N, two O, C) and around carbon (S, three F): Canongia Lopes and Padua 2004
+    around = {(0, 1, 3): 113.6, (0, 1, 7): 103.5, (3, 1, 4): 118.5, (3, 1, 7): 102.6, (4, 1, 7): 102.6}
+    around |= {(1, 7, 9): 111.7, (9, 7, 10): 107.1}
+    for (i, centre, j), wanted in around.items():
+        assert angle(species, i, centre, j) == pytest.approx(wanted, abs=4.0)
     # what the two halves see of themselves is the same: sorted distances from either sulfur
     assert np.sort(distances[sulfurs[0]]) == pytest.approx(np.sort(distances[sulfurs[1]]), abs=1e-6)
     carbons = [i for i, e in enumerate(species.elements) if e == "C"]

@@ -170,7 +170,7 @@ class Run:
         if not broken:
             return
         time = self.schedule.time(self.step) / 1000
-        when = f"at {time:.4f} ps" if time > 0 else f"in equilibration, {-time:.4f} ps before production"
+        when = f"at {time:.4f} ps" if time > 0 else f"in equilibration, {abs(time):.4f} ps before production"
         for row, reason in broken.items():
             name = self.names[row]
             self.stopped[name] = f"{when}: {reason}"

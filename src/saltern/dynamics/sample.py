@@ -23,11 +23,12 @@ KEPT = (
 def sample_with_potential(system: Frames, metadata: Mapping[str, Any], potential: Model, spec: SampleSpec) -> Frames:
     """Candidate frames from independent trajectories that a potential drives.
 
-    The trajectories start from the same box with other velocities, are relaxed and equilibrated, and run side by
-    side under the driver and the guards of a simulation with their defaults.
+    The trajectories are relaxed, equilibrated and run side by side under the driver and the guards of a simulation
+    with their defaults.
 
     Args:
-        system: the composed system, one frame.
+        system: packed boxes of one system. Trajectory n starts from box n, taken modulo their number, and always
+            has velocities of its own.
         metadata: its metadata; the seed is that of `metadata["system"]`.
         potential: what drives the atoms.
         spec: settings. The thermostat's time constant is half of the inverse friction, in which a Langevin
@@ -43,7 +44,7 @@ def sample_with_potential(system: Frames, metadata: Mapping[str, Any], potential
     config, name = spec.sample, str(system["system"][0])
     count = config.trajectories
     labels = np.array([f"t{index:02d}" for index in range(count)])
-    starts = Frames.concatenate([system] * count).with_arrays(trajectory=labels)
+    starts = system.select(np.arange(count) % len(system)).with_arrays(trajectory=labels)
     check_known(starts, potential)
     simulation = _as_simulation(config, int(metadata["system"]["seed"]))
     run = Run.begun(potential, starts, simulation, f"sample {name}", range(count))

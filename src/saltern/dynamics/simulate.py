@@ -14,7 +14,7 @@ from saltern.config import SimulateConfig, SimulateSpec
 from saltern.dynamics.motion import State
 from saltern.dynamics.run import Run
 from saltern.dynamics.surface import Model, check_known
-from saltern.errors import SimulationError
+from saltern.errors import SimulationError, UserError
 from saltern.frames import Frames
 from saltern.progress import track
 from saltern.store import Journal, text_hash, write_frames
@@ -31,7 +31,8 @@ def simulate(
     """Run some replicas of one system side by side and write their trajectories.
 
     Every replica is relaxed, equilibrated with a thermostat and then followed; positions are unwrapped and times
-    count from the end of equilibration. Replica n is named r000n and depends on the seed, the system and n alone.
+    count from the end of equilibration. Replicas are named r0000, r0001, ...; what one does depends on
+    the seed, the system and its number alone.
     What is done is kept in a journal beside the output after every segment; the same call again goes on from there
     and makes the same file.
 
@@ -50,11 +51,13 @@ def simulate(
         output: the file to make, trajectories one after the other.
 
     Raises:
-        UserError: when the potential does not know an element, or was trained with another permittivity.
+        UserError: when the potential does not know an element, was trained with another permittivity, or frames
+            are further apart than the simulation is long.
         SimulationError: when every replica stopped before its first frame.
     """
     starts = starting_frames(system, replicas)
     check_known(starts, potential)
+    _check_length(spec.simulate)
     name = str(starts["system"][0])
     identity = text_hash(spec.model_dump_json(), _content(starts), *potential.hashes)
     journal = Journal(output.with_suffix(".journal"), identity)
@@ -80,6 +83,13 @@ def starting_frames(system: Frames, replicas: Sequence[int]) -> Frames:
     chosen = list(last.values())
     names = np.array([f"r{replica:04d}" for replica in replicas])
     return system.select([chosen[replica % len(chosen)] for replica in replicas]).with_arrays(trajectory=names)
+
+
+def _check_length(config: SimulateConfig) -> None:
+    """Refuse a simulation without a single frame."""
+    asked, length = config.save_every_fs, 1000 * config.length_ps
+    if asked > length:
+        raise UserError(f"simulate.save_every_fs: {asked:g} is not allowed; allowed: at most length_ps, {length:g} fs")
 
 
 def _content(frames: Frames) -> str:
@@ -108,6 +118,7 @@ def _complete(run: Run, journal: Journal, what: str) -> None:
         }
         # behind the frames that were saved stands the state that the next segment begins from
         journal.write(len(journal.parts()), Frames.concatenate([saved, run.snapshot()]), about)
+    next(steps, None)  # the last line of progress is printed when one more step is asked for
 
 
 def _resumed(journal: Journal, potential: Model, starts: Frames, config: SimulateConfig) -> Run | None:

@@ -21,9 +21,11 @@ from saltern.report.data import Curve, LearningCurve, Parity, PropertyRow
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SERIES = 6
-"""Colours for series; the page defines --s0 to --s5."""
+SERIES = 8
+"""Colours for series; the page defines --s0 to --s7."""
 _INK, _MUTED, _RULE = "#010101", "#020202", "#030303"
+_SHORTEST = 1.5
+"""Å. No two atoms of different molecules that are not hydrogen come nearer."""
 _MOST_POINTS = 240
 """Of one curve; more cannot be seen at this size."""
 _HISTOGRAM_BINS = 90
@@ -72,13 +74,13 @@ def radial_distributions(key: str, title: str, curves: Sequence[tuple[Curve, int
     with _figure(key, _spoken_curves(title, curves)) as (axes, svg):
         axes.axhline(1, color=_RULE, linewidth=0.8, zorder=0)
         for curve, colour in curves:
-            step = -(-len(curve.r) // _MOST_POINTS)
-            r, g, error = curve.r[::step], curve.g[::step], np.nan_to_num(curve.error[::step])
+            shown = np.flatnonzero(curve.r >= _SHORTEST)[:: -(-len(curve.r) // _MOST_POINTS)]
+            r, g, error = curve.r[shown], curve.g[shown], np.nan_to_num(curve.error[shown])
             axes.fill_between(r, g - error, g + error, color=_series(colour), alpha=0.22, linewidth=0)
             axes.plot(r, g, color=_series(colour))
         if experiment is not None:
             axes.axvline(experiment, color=_INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
-        axes.set(title=title, xlabel="r (Å)", ylabel="g(r)", xlim=(1.5, None), ylim=(0, None))
+        axes.set(title=title, xlabel="r (Å)", ylabel="g(r)", xlim=(_SHORTEST, None), ylim=(0, None))
     return svg[0]
 
 
@@ -119,11 +121,11 @@ def force_errors(key: str, parities: Sequence[Parity]) -> str:
     return svg[0]
 
 
-def energy_parity(key: str, parities: Sequence[Parity]) -> str:
-    """Predicted against reference energies, each relative to its system's mean."""
+def energy_parity(key: str, parities: Sequence[tuple[Parity, int]]) -> str:
+    """Predicted against reference energies, each relative to its system's mean, with the number of its colour."""
     label = "Energies of the held-out frames, predicted against reference, relative to each system's mean"
     with _figure(key, label, width=3.3, height=3.1) as (axes, svg):
-        for colour, parity in enumerate(parities):
+        for parity, colour in parities:
             axes.plot(
                 1000 * parity.reference, 1000 * parity.predicted, "o", markersize=3.2, alpha=0.8,
                 markeredgewidth=0, color=_series(colour),
@@ -206,7 +208,9 @@ def _inline(svg: str, key: str, label: str) -> str:
     assert size is not None
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.S)
-    svg = re.sub(r'id="[a-z0-9]+_\d+"', "", svg)
+    # it would hold for the whole page; style.css has it for figures
+    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.S)
+    svg = re.sub(r'id="[A-Za-z0-9]+_\d+"', "", svg)
     svg = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{key}-", svg)
     svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d\.\d\d)\d+", r"\1", tag[0]), svg)
     svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)

@@ -162,20 +162,20 @@ def _cost(results: Path, levels: Sequence[str]) -> list[CostRow]:
 
 def _stage_cost(stage: str, files: Sequence[Path]) -> CostRow:
     """Sum over the jobs of one stage; a job too short to be measured counts nothing."""
-    jobs = []
+    jobs: list[dict[str, str]] = []
     for path in files:
         with path.open(encoding="utf-8", newline="") as handle:
             jobs.extend(csv.DictReader(handle, dialect="excel-tab"))
     return CostRow(
         stage,
         len(jobs),
-        sum(_seconds(job["cpu_time"]) for job in jobs),
-        sum(_seconds(job["s"]) for job in jobs),
-        max((_seconds(job["max_rss"]) for job in jobs), default=0.0),
+        sum(_amount(job["cpu_time"]) for job in jobs),
+        sum(_amount(job["s"]) for job in jobs),
+        max((_amount(job["max_rss"]) for job in jobs), default=0.0),
     )
 
 
-def _seconds(text: str) -> float:
+def _amount(text: str) -> float:
     """A number of a benchmark file, where a dash or NA stands for what could not be measured."""
     try:
         return float(text)

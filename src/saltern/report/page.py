@@ -42,6 +42,7 @@ def render(data: ReportData) -> str:
         "number": words.number,
         "duration": words.duration,
         "unit": words.unit,
+        "species": words.species,
         "slug": _slug,
         "pretty": lambda value: json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False),
     }
@@ -49,6 +50,7 @@ def render(data: ReportData) -> str:
     return environment.get_template("page.html").render(
         data=data,
         words=words,
+        colours=figures.SERIES,
         style=package.joinpath("style.css").read_text(encoding="utf-8"),
         script=package.joinpath("viewer.js").read_text(encoding="utf-8"),
         sources=_sources(data),
@@ -87,12 +89,14 @@ def _line(data: ReportData, row: PropertyRow) -> str:
 def _view(data: ReportData, level: LevelData) -> dict[str, Any]:
     """A level's figures and its rows in the order in which they are shown."""
     suffix = _slug(level.name)
+    salts = {salt: number for number, salt in enumerate(dict.fromkeys(row.salt for row in data.systems))}
     accuracy = []
     if level.force_parity:
         accuracy.append(figures.force_parity(f"fp-{suffix}", level.force_parity))
         accuracy.append(figures.force_errors(f"fe-{suffix}", level.force_parity))
     if level.energy_parity:
-        accuracy.append(figures.energy_parity(f"ep-{suffix}", level.energy_parity))
+        coloured = [(p, salts[data.system(p.group).salt]) for p in level.energy_parity]
+        accuracy.append(figures.energy_parity(f"ep-{suffix}", coloured))
     if level.learning:
         accuracy.append(figures.learning_curves(f"lc-{suffix}", level.learning))
     return {
@@ -100,6 +104,7 @@ def _view(data: ReportData, level: LevelData) -> dict[str, Any]:
         "suffix": f"-{suffix}" if len(data.levels) > 1 else "",
         "title": f" ({level.name})" if len(data.levels) > 1 else "",
         "accuracy": accuracy,
+        "salts": {salt or "pure solvent": number % figures.SERIES for salt, number in salts.items()},
         "structure": _structure(data, level, suffix),
         "comparisons": _comparisons(data, level, suffix),
         "compared": [row for row in level.properties if row.experiment is not None],

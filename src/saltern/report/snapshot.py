@@ -39,7 +39,7 @@ def snapshot(frames: Frames, index: int = -1) -> Snapshot:
     centres = np.array([np.bincount(member, weights=whole[:, k]) for k in range(3)]).T / np.bincount(member)[:, None]
     shift = -np.floor(centres @ inverse) @ cell
     ionic = np.bincount(member, weights=np.abs(charges)) > 0
-    placed = whole + shift[member]
+    placed = whole
     return Snapshot(
         str(frames.of(index, "system")), numbers, placed, cell, _bonds(numbers, placed, member), ~ionic[member]
     )
@@ -95,7 +95,7 @@ def picture(snapshot: Snapshot, description: str, heavy_only: bool = False) -> s
     looks = elements([snapshot])
     middle = snapshot.cell.sum(axis=0) / 2
     rotation = _rotation(*TURN)
-    kept = np.flatnonzero(~heavy_only | (snapshot.numbers != 1) | ~snapshot.solvent)
+    kept = np.flatnonzero((not heavy_only) | (snapshot.numbers != 1) | ~snapshot.solvent)
     points = (snapshot.positions[kept] - middle) @ rotation.T
     corners = (
         np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) @ snapshot.cell - middle

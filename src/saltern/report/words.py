@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 
 from saltern.report.data import CostRow, LevelData, Measured
 
 MISSING = "–"
+_LOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+_HIGH = str.maketrans("0123456789+-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻")
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -30,6 +33,17 @@ def plus_minus(measured: Measured | None, digits: int = 3) -> str:
         return number(value, digits)
     decimals = min(6, max(0, 1 - math.floor(math.log10(error))))
     return f"{value:.{decimals}f} ± {error:.{decimals}f}".replace("-", "−")
+
+
+def species(name: str) -> str:
+    """A chemical name with its indices in place: 'SO4^2-' as 'SO₄²⁻'."""
+    match = re.fullmatch(r"(.*?)(?:\^(\d+))?([+-])?", name)
+    assert match is not None
+    formula, size, sign = match[1], match[2] or "", match[3] or ""
+    # a digit before the sign is the charge of a single atom, but a count in a formula
+    if sign and not size and re.fullmatch(r"[A-Z][a-z]?\d", formula):
+        formula, size = formula[:-1], formula[-1]
+    return formula.translate(_LOW) + size.translate(_HIGH) + sign.translate(_HIGH)
 
 
 def unit(text: str) -> str:

@@ -51,7 +51,10 @@ def solution_density(salt: Salt, solvent: Solvent, molality: float, temperature:
 
 
 def _laliberte(salt: Salt, molality: float, t: float) -> Sourced | None:
-    """Apparent molar volume (cm³/mol) from Laliberté's apparent density of the salt."""
+    """Apparent molar volume (cm³/mol) from Laliberté's apparent density of the salt at the mass fraction w.
+
+    It is (c0 w + c1) exp(1e-6 (t + c4)²) / (w + c2 + c3 t) in kg/m³, t in °C.
+    """
     row = _rows("laliberte_2009.csv").get(salt.name)
     if row is None:
         return None

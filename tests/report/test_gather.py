@@ -1,0 +1,152 @@
+"""A campaign's directory, written with the store as the stages write it, and read back."""
+
+import json
+
+import numpy as np
+import pytest
+
+from saltern.config import CollectConfig
+from saltern.errors import UserError
+from saltern.frames import Frames
+from saltern.report import render
+from saltern.report.gather import gather
+from saltern.store import collect_system, write_frames, write_json, write_release
+
+FRAMES = 6
+
+
+def labelled(frame, row):
+    """Labels of one system; the last one refused."""
+    rng = np.random.default_rng(1)
+    atoms = int(frame.atom_counts[0])
+    accepted = np.arange(FRAMES) < FRAMES - 1
+    return Frames.uniform(
+        frame["numbers"],
+        FRAMES,
+        positions=frame["positions"],
+        cell=frame["cell"][0],
+        charges=frame["charges"],
+        molecules=frame["molecules"],
+        system=row.id,
+        trajectory=[f"t{i // 2}" for i in range(FRAMES)],
+        time=np.arange(FRAMES) % 2 * 500.0,
+        energy=rng.normal(size=FRAMES),
+        forces=rng.normal(size=(FRAMES, atoms, 3)),
+        label_key=[f"{row.id}{i}" for i in range(FRAMES)],
+        engine="tblite",
+        engine_version="0.8.0",
+        method="GFN1-xTB",
+        accepted=accepted,
+        reason=np.where(accepted, "", "scf-not-converged"),
+        cpu_seconds=1.0,
+    )
+
+
+def benchmark(path, seconds, cpu, memory):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time"
+    path.write_text(f"{header}\n{seconds}\t0:00:01\t{memory}\t1\t1\t1\t0\t0\t0\t{cpu}\n")
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, made):
+    directory = tmp_path_factory.mktemp("results") / "little"
+    rows, level = made.systems[4:6], directory / "atoms"
+    for order, row in enumerate(rows):
+        frame = made.frames_of(row, order)
+        placed = frame.with_arrays(temperature=np.array([row.temperature]), permittivity=np.array([row.permittivity]))
+        about = {
+            "system": {"salt": row.salt, "solvent": "water", "role": row.role, "temperature": row.temperature},
+            "id": row.id,
+            "species": dict(row.counts),
+            "molality": row.molality,
+            "density_g_cm3": row.density,
+            "density_source": row.density_source,
+            "permittivity_source": row.permittivity_source,
+        }
+        composed = directory / "systems" / f"{row.id}.h5"
+        write_frames(composed, placed, about)
+        write_frames(level / "labels" / f"{row.id}.h5", labelled(frame, row))
+        collect_system(composed, [level / "labels" / f"{row.id}.h5"], FRAMES, level / "collected" / row.id)
+        told = {"simulate": {"numerics": 1, "simulate": {"length_ps": 3.0}}}
+        stopped = {"r0000": None, "r0001": "at 1.5 ps: atoms 0.4 Å apart" if order else None}
+        moved = Frames.concatenate([placed, placed.with_arrays(positions=frame["positions"] + 0.5)])
+        write_frames(level / "trajectories" / row.id / "r0000.h5", moved, {**about, **told, "stopped": stopped})
+        write_json(level / "properties" / f"{row.id}.json", made.measured(row, order))
+        benchmark(directory / "cost" / "compose" / f"{row.id}.tsv", 2.0, 1.5, 100.0 + order)
+        benchmark(level / "cost" / "label" / row.id / "b0000.tsv", 60.0, 110.0, 300.0)
+    benchmark(level / "cost" / "release.tsv", 1.0, "NA", "-")
+    (directory / "systems.tsv").write_text("id\trole\n" + "".join(f"{row.id}\t{row.role}\n" for row in rows))
+    write_release(
+        [level / "collected" / row.id for row in rows],
+        "little-atoms",
+        CollectConfig(validation_fraction=0.3, test_fraction=0.3),
+        level / "dataset",
+    )
+    number = {"value": 50.0, "error": 2.0}
+    entry = {"what": "force", "rmse": number, "mae": number, "reference": 900.0, "unit": "meV/Å", "count": 3}
+    pair = {"reference": [0.1, 0.2, 0.3], "predicted": [0.1, 0.25, 0.3]}
+    errors = {"errors": [entry], "force_parity": {"O": pair}, "energy_parity": {rows[0].id: pair}}
+    write_json(level / "errors.json", errors)
+    (level / "potentials").mkdir()
+    curve = "epoch,train_loss,validation_force_rmse\n1,9.0,\n5,4.0,0.3\n10,2.0,0.1\n"
+    (level / "potentials" / "m0000.csv").write_text(curve)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def gathered(results):
+    return gather(results, ["atoms"])
+
+
+def test_systems_are_in_the_order_of_the_campaign(gathered, made):
+    assert gathered.campaign == "little"
+    assert [row.label for row in gathered.systems] == ["LiCl 2.31 mol/kg, 298 K", "LiCl 2.31 mol/kg, 350 K"]
+    assert gathered.systems[1].permittivity == 62.0
+    assert gathered.systems[0].box_edge == pytest.approx(made.systems[4].box_edge)
+
+
+def test_ledger_is_the_releases(gathered):
+    level = gathered.levels[0]
+    assert (level.requested, level.accepted, level.reasons) == (12, 10, {"scf-not-converged": 2})
+    assert level.methods == ("GFN1-xTB (tblite 0.8.0)",)
+    assert len(level.root_hash) == 64
+
+
+def test_costs_add_up_by_stage(gathered):
+    rows = {row.stage: row for row in gathered.cost}
+    assert list(rows) == ["compose", "label", "release"]
+    assert (rows["label"].jobs, rows["label"].cpu_seconds, rows["label"].wall_seconds) == (2, 220.0, 120.0)
+    assert rows["compose"].memory_MB == 101.0
+    assert (rows["release"].cpu_seconds, rows["release"].memory_MB) == (0.0, 0.0)
+
+
+def test_errors_curves_and_stops_are_read(gathered):
+    level = gathered.levels[0]
+    assert level.force_error.rmse.value == 50.0
+    assert level.force_parity[0].predicted[1] == 0.25
+    assert level.learning[0].epochs.tolist() == [5, 10]
+    assert [row.stopped for row in level.health] == ["", "r0001 at 1.5 ps: atoms 0.4 Å apart"]
+    assert level.spec["simulate"]["simulate"]["length_ps"] == 3.0
+
+
+def test_last_frame_is_shown(gathered, made):
+    """The second frame of the file, half an Ångström further along every axis."""
+    first = made.frames_of(made.systems[4], 0)
+    shown = gathered.levels[0].snapshots[0]
+    moved = (shown.positions - first["positions"] - 0.5) @ np.linalg.inv(first["cell"][0])
+    assert np.allclose(moved, np.rint(moved), atol=1e-6)
+
+
+def test_what_was_gathered_makes_a_page(gathered):
+    page = render(gathered)
+    assert "12 frames were requested: 10 accepted and 2 quarantined (2 scf-not-converged)" in page
+    assert "atoms 0.4 Å apart" in page
+    assert json.loads(json.dumps(gathered.levels[0].spec))
+
+
+def test_a_missing_file_is_told_in_one_line(results, tmp_path):
+    with pytest.raises(UserError, match=r"systems\.tsv: not a table of systems"):
+        gather(tmp_path, ["atoms"])
+    with pytest.raises(UserError, match=r"manifest\.json"):
+        gather(results, ["ions"])

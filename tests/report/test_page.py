@@ -1,0 +1,121 @@
+"""The page as text: whole, self-contained, deterministic."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+
+from saltern.report import build, render, summary
+
+
+class Tags(HTMLParser):
+    """Elements of a page, and whether they nest."""
+
+    VOID = frozenset({"meta", "link", "input", "br", "path", "circle", "use", "rect", "image"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.ids = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.ids += [value for name, value in attributes if name == "id"]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.ids += [value for name, value in attributes if name == "id"]
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def page(data):
+    return render(data)
+
+
+@pytest.fixture(scope="module")
+def tags(page):
+    return Tags(page)
+
+
+def test_elements_nest_and_ids_are_unique(tags):
+    assert tags.open == []
+    assert len(tags.ids) == len(set(tags.ids))
+
+
+def test_nothing_is_fetched(tags, page):
+    links = [a[name] for _, a in tags.tags for name in ("href", "src", "xlink:href", "srcset", "action") if a.get(name)]
+    assert links
+    assert all(link.startswith(("#", "data:")) for link in links)
+    assert "@import" not in page
+    assert re.findall(r"url\((?!#)", page) == []
+    assert all(link[1:] in tags.ids for link in links if link.startswith("#"))
+
+
+def test_page_is_light_and_the_same_twice(data, page, tmp_path):
+    build(data, tmp_path / "a" / "report.html")
+    assert (tmp_path / "a" / "report.html").read_text(encoding="utf-8") == page
+    assert len(page.encode()) < 1_000_000
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["report.html"]
+
+
+def test_headings_do_not_skip_and_every_table_has_a_caption(tags, page):
+    levels = [int(tag[1]) for tag, _ in tags.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert max(b - a for a, b in pairwise(levels)) <= 1
+    assert page.count("<table>") == page.count("<caption>") >= 10
+    images = [a for tag, a in tags.tags if tag in ("svg", "canvas")]
+    assert all(a.get("aria-label") for a in images if a.get("role") == "img")
+    assert all(a.get("role") == "img" for a in images)
+
+
+def test_ledger_is_told_in_words_and_in_the_table(page):
+    assert "240 frames were requested: 237 accepted and 3 quarantined (1 large-force, 2 scf-not-converged)" in page
+
+
+def test_text_from_files_cannot_become_markup(data):
+    hostile = replace(data, campaign="<script>alert(1)</script>", versions={"</td><img src=x>": "1"})
+    level = replace(data.levels[0], snapshots=data.levels[0].snapshots[:1], curves=())
+    rows = tuple(replace(row, salt="</script><b>") for row in data.systems)
+    found = render(replace(hostile, levels=(level,), systems=rows))
+    assert "<script>alert" not in found
+    assert "<img" not in found
+    assert "</script><b>" not in found
+
+
+def test_unbelievable_numbers_are_marked(data, page):
+    doubtful = [row for row in data.levels[0].properties if not row.believed]
+    assert doubtful
+    assert page.count('class="doubt"') >= len(doubtful)
+    assert "not yet diffusive" in page
+
+
+def test_a_campaign_without_held_out_frames_says_so(data):
+    bare = replace(data.levels[0], errors=(), force_parity=(), energy_parity=(), learning=(), curves=(), snapshots=())
+    found = render(replace(data, levels=(bare,), cost=()))
+    assert "the error of the potential is not known" in found
+    assert "<canvas" not in found
+
+
+def test_two_levels_have_their_own_sections(data):
+    bare = replace(data.levels[0], curves=(), properties=(), snapshots=(), force_parity=(), energy_parity=())
+    found = Tags(render(replace(data, levels=(bare, replace(bare, name="ions")))))
+    assert {"dataset-atoms", "dataset-ions", "health-ions"} <= set(found.ids)
+    assert len(found.ids) == len(set(found.ids))
+
+
+def test_summary_is_the_page_in_a_few_lines(data):
+    lines = summary(data).splitlines()
+    assert lines[0] == "made-up-numbers: 8 systems, 8.37 h of processor time"
+    assert "240 frames requested = 237 accepted + 3 quarantined, 1 large-force, 2 scf-not-converged" in lines[2]
+    assert any("51.2 ± 1.1 meV/Å" in line for line in lines)
+    assert any("committee spread" in line for line in lines)
+    assert any("self-diffusion Cl" in line and "experiment 1.472" in line for line in lines)

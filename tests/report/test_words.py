@@ -1,0 +1,36 @@
+"""Numbers and names as they are printed."""
+
+import pytest
+
+from saltern.report import words
+from saltern.report.data import Measured
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "printed"),
+    [
+        (1.23456, 0.0421, "1.235 ± 0.042"),
+        (-0.012, 0.0035, "−0.0120 ± 0.0035"),
+        (298.4371, 12.4, "298 ± 12"),
+        (51.2, None, "51.2"),
+        (0.0, 0.0, "0"),
+        (None, None, "–"),
+        (float("nan"), 1.0, "–"),
+        (3.25, float("nan"), "3.25"),
+    ],
+)
+def test_error_decides_the_digits(value, error, printed):
+    assert words.plus_minus(Measured(value, error)) == printed
+
+
+@pytest.mark.parametrize(("seconds", "printed"), [(4.2, "4.20 s"), (95, "1.58 min"), (7200, "2.00 h"), (0, "0 s")])
+def test_durations_are_short(seconds, printed):
+    assert words.duration(seconds) == printed
+
+
+@pytest.mark.parametrize(
+    ("name", "printed"),
+    [("Na+", "Na⁺"), ("Mg2+", "Mg²⁺"), ("NH4+", "NH₄⁺"), ("SO4^2-", "SO₄²⁻"), ("H2O", "H₂O"), ("water", "water")],
+)
+def test_species_have_their_indices(name, printed):
+    assert words.species(name) == printed
