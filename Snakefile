@@ -2,9 +2,14 @@
 #
 #   snakemake --profile profiles/local --configfile config/demo.yaml
 
+import os
+
 from snakemake.utils import min_version
 
 min_version("9.27")
+
+# where envs/*.post-deploy.sh finds the clone, also with --directory
+os.environ.setdefault("SALTERN_ROOT", str(workflow.basedir))
 
 
 include: "workflow/rules/common.smk"

@@ -164,6 +164,15 @@ def test_a_file_that_answers_another_question_is_made_again(tmp_path, capsys, ch
     assert "nothing to do" not in capsys.readouterr().err
 
 
+def test_a_change_of_arithmetic_asks_anew(tmp_path):
+    keys = set()
+    for numerics in (1, 2):
+        spec = LabelSpec(numerics=numerics, teacher=TbliteTeacher(), label=LabelConfig())
+        label_batch(candidates(1, waters=1), range(1), spec, tmp_path / "b.h5", "label water")
+        keys |= set(read_frames(tmp_path / "b.h5")["label_key"].tolist())
+    assert len(keys) == 2
+
+
 def test_a_damaged_file_is_made_again(tmp_path):
     frames, output = candidates(1, waters=1), tmp_path / "b.h5"
     output.write_bytes(b"half a file")

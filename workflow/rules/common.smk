@@ -4,6 +4,7 @@ from snakemake.exceptions import WorkflowError
 
 from saltern.config import campaign_from
 from saltern.errors import UserError
+from saltern.engines import openmm
 from saltern.systems import problems
 
 report: "../report/workflow.rst"
@@ -13,7 +14,7 @@ if not config:
     raise WorkflowError("no campaign: add --configfile, for example --configfile config/demo.yaml")
 
 try:
-    CAMPAIGN = campaign_from(config, workflow.configfiles[-1] if workflow.configfiles else "--config", [problems])
+    CAMPAIGN = campaign_from(config, workflow.configfiles[-1] if workflow.configfiles else "--config", [problems, openmm.problems])
 except UserError as error:
     raise WorkflowError("\n".join(error.lines)) from None
 
@@ -47,6 +48,12 @@ def interval(numbers):
 def growing(first):
     """A resource that grows with every retry."""
     return lambda wildcards, attempt: first * attempt
+
+
+def label_environment(wildcards):
+    """Only CP2K needs more than the core environment."""
+    name = "cp2k" if LEVELS[wildcards.level].teacher.engine == "cp2k" else "core"
+    return f"{workflow.basedir}/envs/{name}.yaml"
 
 
 def for_systems(pattern):

@@ -15,6 +15,6 @@ rule label:
         mem_mb=growing(1000),
         runtime=growing(240),
     conda:
-        "../../envs/core.yaml"
+        label_environment
     shell:
         "saltern label {input} {output} --frames {params.frames} --spec {params.spec:q} 2>&1 | tee {log}"

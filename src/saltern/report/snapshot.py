@@ -39,7 +39,7 @@ def snapshot(frames: Frames, index: int = -1) -> Snapshot:
     centres = np.array([np.bincount(member, weights=whole[:, k]) for k in range(3)]).T / np.bincount(member)[:, None]
     shift = -np.floor(centres @ inverse) @ cell
     ionic = np.bincount(member, weights=np.abs(charges)) > 0
-    placed = whole
+    placed = whole + shift[member]
     return Snapshot(
         str(frames.of(index, "system")), numbers, placed, cell, _bonds(numbers, placed, member), ~ionic[member]
     )
