@@ -13,10 +13,10 @@ rule collect:
         "results/{campaign}/{level}/logs/collect/{system}.log",
     benchmark:
         "results/{campaign}/{level}/cost/collect/{system}.tsv"
-    params:
-        requested=lambda wildcards: LEVELS[wildcards.level].sample.frames,
     conda:
         "../../envs/core.yaml"
+    params:
+        requested=lambda wildcards: LEVELS[wildcards.level].sample.frames,
     shell:
         "saltern collect {input.system} {input.labels} {output} --requested {params.requested} 2>&1 | tee {log}"
 
@@ -31,12 +31,12 @@ rule release:
         "results/{campaign}/{level}/logs/release.log",
     benchmark:
         "results/{campaign}/{level}/cost/release.tsv"
-    params:
-        spec=spec("collect"),
-    resources:
-        mem_mb=growing(2000),
     conda:
         "../../envs/core.yaml"
+    resources:
+        mem_mb=growing(2000),
+    params:
+        spec=spec("collect"),
     shell:
         "saltern release {input} {output} --name {wildcards.campaign}-{wildcards.level} --spec {params.spec:q}"
         " 2>&1 | tee {log}"

@@ -7,6 +7,7 @@ from saltern.errors import UserError
 from saltern.engines import openmm
 from saltern.systems import problems
 
+
 report: "../report/workflow.rst"
 
 
@@ -14,7 +15,9 @@ if not config:
     raise WorkflowError("no campaign: add --configfile, for example --configfile config/demo.yaml")
 
 try:
-    CAMPAIGN = campaign_from(config, workflow.configfiles[-1] if workflow.configfiles else "--config", [problems, openmm.problems])
+    CAMPAIGN = campaign_from(
+        config, workflow.configfiles[-1] if workflow.configfiles else "--config", [problems, openmm.problems]
+    )
 except UserError as error:
     raise WorkflowError("\n".join(error.lines)) from None
 

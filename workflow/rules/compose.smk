@@ -6,12 +6,12 @@ rule compose:
         "results/{campaign}/logs/compose/{system}.log",
     benchmark:
         "results/{campaign}/cost/compose/{system}.tsv"
-    params:
-        system=lambda wildcards: SYSTEMS[wildcards.system].model_dump_json(),
-    resources:
-        runtime=growing(10),
     conda:
         "../../envs/core.yaml"
+    resources:
+        runtime=growing(10),
+    params:
+        system=lambda wildcards: SYSTEMS[wildcards.system].model_dump_json(),
     shell:
         "saltern compose {output} --system {params.system:q} 2>&1 | tee {log}"
 

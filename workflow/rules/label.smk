@@ -8,13 +8,13 @@ rule label:
         "results/{campaign}/{level}/logs/label/{system}/{batch}.log",
     benchmark:
         "results/{campaign}/{level}/cost/label/{system}/{batch}.tsv"
-    params:
-        frames=lambda wildcards: interval(LEVELS[wildcards.level].batches()[wildcards.batch]),
-        spec=spec("label"),
+    conda:
+        label_environment
     resources:
         mem_mb=growing(1000),
         runtime=growing(240),
-    conda:
-        label_environment
+    params:
+        frames=lambda wildcards: interval(LEVELS[wildcards.level].batches()[wildcards.batch]),
+        spec=spec("label"),
     shell:
         "saltern label {input} {output} --frames {params.frames} --spec {params.spec:q} 2>&1 | tee {log}"

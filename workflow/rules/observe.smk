@@ -12,12 +12,12 @@ rule observe:
         "results/{campaign}/{level}/logs/observe/{system}.log",
     benchmark:
         "results/{campaign}/{level}/cost/observe/{system}.tsv"
-    params:
-        spec=spec("observe"),
+    conda:
+        "../../envs/core.yaml"
     resources:
         mem_mb=growing(2000),
         runtime=growing(60),
-    conda:
-        "../../envs/core.yaml"
+    params:
+        spec=spec("observe"),
     shell:
         "saltern observe {input} {output} --spec {params.spec:q} 2>&1 | tee {log}"

@@ -10,12 +10,12 @@ rule report:
         summary="results/{campaign}/summary.txt",
     log:
         "results/{campaign}/logs/report.log",
-    params:
-        levels=" ".join(LEVELS),
-    resources:
-        mem_mb=growing(2000),
     conda:
         "../../envs/core.yaml"
+    resources:
+        mem_mb=growing(2000),
+    params:
+        levels=" ".join(LEVELS),
     shell:
         "saltern report results/{wildcards.campaign} {output.page} {output.summary} --levels {params.levels}"
         " 2>&1 | tee {log}"

@@ -8,11 +8,11 @@ rule sample:
         "results/{campaign}/{level}/logs/sample/{system}.log",
     benchmark:
         "results/{campaign}/{level}/cost/sample/{system}.tsv"
-    params:
-        spec=spec("sample"),
-    resources:
-        runtime=growing(120),
     conda:
         "../../envs/core.yaml"
+    resources:
+        runtime=growing(120),
+    params:
+        spec=spec("sample"),
     shell:
         "saltern sample {input} {output} --spec {params.spec:q} 2>&1 | tee {log}"

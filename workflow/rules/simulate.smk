@@ -9,14 +9,14 @@ rule simulate:
         "results/{campaign}/{level}/logs/simulate/{system}/{chunk}.log",
     benchmark:
         "results/{campaign}/{level}/cost/simulate/{system}/{chunk}.tsv"
-    params:
-        replicas=lambda wildcards: interval(LEVELS[wildcards.level].chunks()[wildcards.chunk]),
-        spec=spec("simulate"),
+    conda:
+        "../../envs/core.yaml"
     resources:
         mem_mb=growing(4000),
         runtime=growing(1440),
-    conda:
-        "../../envs/core.yaml"
+    params:
+        replicas=lambda wildcards: interval(LEVELS[wildcards.level].chunks()[wildcards.chunk]),
+        spec=spec("simulate"),
     shell:
         "saltern simulate {input.candidates} {input.potentials} {output} --replicas {params.replicas}"
         " --spec {params.spec:q} 2>&1 | tee {log}"

@@ -14,14 +14,14 @@ rule train:
         "results/{campaign}/{level}/logs/train/{member}.log",
     benchmark:
         "results/{campaign}/{level}/cost/train/{member}.tsv"
-    params:
-        number=lambda wildcards: LEVELS[wildcards.level].members()[wildcards.member],
-        spec=spec("train"),
+    conda:
+        "../../envs/core.yaml"
     resources:
         mem_mb=growing(4000),
         runtime=growing(1440),
-    conda:
-        "../../envs/core.yaml"
+    params:
+        number=lambda wildcards: LEVELS[wildcards.level].members()[wildcards.member],
+        spec=spec("train"),
     shell:
         "saltern train {input} {output.potential} {output.curve} --member {params.number} --spec {params.spec:q}"
         " 2>&1 | tee {log}"
@@ -38,9 +38,9 @@ rule evaluate:
         "results/{campaign}/{level}/logs/evaluate.log",
     benchmark:
         "results/{campaign}/{level}/cost/evaluate.tsv"
-    resources:
-        mem_mb=growing(4000),
     conda:
         "../../envs/core.yaml"
+    resources:
+        mem_mb=growing(4000),
     shell:
         "saltern evaluate {input.dataset} {input.potentials} {output} 2>&1 | tee {log}"
