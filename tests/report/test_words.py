@@ -14,6 +14,7 @@ from saltern.report.data import Measured
         (298.4371, 12.4, "298 ± 12"),
         (51.2, None, "51.2"),
         (0.0, 0.0, "0"),
+        (4.0, 1.2e-16, "4.00"),
         (None, None, "–"),
         (float("nan"), 1.0, "–"),
         (3.25, float("nan"), "3.25"),

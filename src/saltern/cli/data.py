@@ -97,15 +97,22 @@ def _sample_classically(starts: Sequence[Frames], about: dict[str, Any], spec: S
     return sample(starts, about, spec, seed)
 
 
+def _sample_with_student(starts: Sequence[Frames], about: dict[str, Any], spec: SampleSpec) -> Frames:
+    from saltern.dynamics import sample_with_potential
+    from saltern.frames import Frames
+    from saltern.potentials import Potential
+
+    potential = Potential.load([Path(str(spec.sample.potential))])
+    return sample_with_potential(Frames.concatenate(starts), about, potential, spec)
+
+
 def _label(options: argparse.Namespace) -> None:
     from saltern.config import LabelSpec
     from saltern.labelling import label_batch
     from saltern.store import read_frames, read_metadata
 
     what = f"label {read_metadata(options.candidates)['id']} {options.output.stem}"
-    label_batch(
-        read_frames(options.candidates), options.frames, parsed(LabelSpec, options.spec), options.output, what
-    )
+    label_batch(read_frames(options.candidates), options.frames, parsed(LabelSpec, options.spec), options.output, what)
 
 
 def _collect(options: argparse.Namespace) -> None:

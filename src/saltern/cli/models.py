@@ -53,7 +53,8 @@ def _train(options: argparse.Namespace) -> None:
     from saltern.store import open_release
 
     spec = parsed(TrainSpec, options.spec)
-    train(open_release(options.release), spec, options.member, options.output, options.curve)
+    what = f"train {options.output.stem}"
+    train(open_release(options.release), spec, options.member, options.output, options.curve, what)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -62,7 +63,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from saltern.store import open_release, write_json
 
     frames = open_release(options.release).frames("test")
-    write_json(options.output, held_out_errors(Potential.load(options.potentials), frames))
+    write_json(options.output, held_out_errors(Potential.load(options.potentials), frames, "evaluate"))
 
 
 def _simulate(options: argparse.Namespace) -> None:
@@ -80,15 +81,15 @@ def _simulate(options: argparse.Namespace) -> None:
 
 def _observe(options: argparse.Namespace) -> None:
     from saltern.config import ObserveSpec
+    from saltern.frames import Frames
     from saltern.observables import measure
     from saltern.store import read_frames, write_json
 
     config = parsed(ObserveSpec, options.spec).observe
-    replicas = [part for path in options.trajectories for part in _by_trajectory(read_frames(path))]
-    write_json(options.output, measure(
-        replicas, config.properties, rdf_bin_A=config.rdf_bin_A, blocks=config.blocks,
-        viscosity_mPas=config.viscosity_mPas,
-    ))  # fmt: skip
+    frames = Frames.concatenate([read_frames(path) for path in options.trajectories])
+    replicas = [frames.select(frames["trajectory"] == name) for name in dict.fromkeys(frames["trajectory"].tolist())]
+    measured = measure(replicas, config.properties, config.rdf_bin_A, config.blocks, config.viscosity_mPas)
+    write_json(options.output, measured)
 
 
 def _report(options: argparse.Namespace) -> None:

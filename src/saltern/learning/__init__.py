@@ -1,1 +1,6 @@
-"""."""
+"""Learning: from a dataset release to a committee of networks, and how wrong they are."""
+
+from saltern.learning.errors import held_out_errors
+from saltern.learning.train import train
+
+__all__ = ["held_out_errors", "train"]

@@ -1,1 +1,20 @@
-"""."""
+"""Potentials: the network, its baseline, and the files that hold both."""
+
+from saltern.potentials.batch import Batch
+from saltern.potentials.neighbours import NeighbourList
+from saltern.potentials.network import Graph, Network, derivatives
+from saltern.potentials.potential import Baseline, Evaluation, Potential, baseline, chosen_device, save
+
+__all__ = [
+    "Baseline",
+    "Batch",
+    "Evaluation",
+    "Graph",
+    "NeighbourList",
+    "Network",
+    "Potential",
+    "baseline",
+    "chosen_device",
+    "derivatives",
+    "save",
+]

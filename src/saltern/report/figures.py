@@ -196,8 +196,7 @@ def _figure(
         axes = figure.add_axes((left / width, 0.46 / height, 1 - (left + 0.1) / width, 1 - 0.78 / height))
         yield axes, svg
         stream = io.StringIO()
-        nothing: dict[str, Any] = {"Date": None, "Creator": None, "Format": None, "Type": None}
-        figure.savefig(stream, format="svg", transparent=True, metadata=nothing)
+        figure.savefig(stream, format="svg", transparent=True)
     svg.append(_inline(stream.getvalue(), key, label))
 
 

@@ -29,7 +29,7 @@ def plus_minus(measured: Measured | None, digits: int = 3) -> str:
     value, error = measured.value, measured.error
     if value is None or not math.isfinite(value):
         return MISSING
-    if error is None or not math.isfinite(error) or error == 0:
+    if error is None or not math.isfinite(error) or error <= 1e-9 * abs(value):
         return number(value, digits)
     decimals = min(6, max(0, 1 - math.floor(math.log10(error))))
     return f"{value:.{decimals}f} ± {error:.{decimals}f}".replace("-", "−")

@@ -1,0 +1,210 @@
+"""A trained student with its baseline: what simulations run on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from saltern.config import StudentConfig
+from saltern.electrostatics import screened_coulomb
+from saltern.errors import UserError
+from saltern.potentials.batch import Batch
+from saltern.potentials.neighbours import NeighbourList, Pairs
+from saltern.potentials.network import Graph, Network, derivatives
+from saltern.store import file_hash, whole_file
+
+FORMAT = "saltern-potential"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Energy (system,) in eV, forces (atom, 3) in eV/Å, stress (system, 3, 3) in eV/Å³, all float64.
+
+    `spread` (system,) in eV/Å is the largest over a system's atoms of the committee's standard deviation of the
+    force, sqrt of the summed variances of its components.
+    """
+
+    energy: Tensor
+    forces: Tensor
+    stress: Tensor | None
+    spread: Tensor | None
+
+
+class Potential:
+    """A committee of networks and the baseline that was subtracted when they were trained.
+
+    Attributes:
+        device: where it computes.
+        species: atomic numbers it knows.
+        r_max: cutoff of one interaction layer in Å.
+        members: number of networks.
+        permittivities: relative permittivity of every system that it was trained on, by identifier.
+        hashes: SHA-256 of every member's file.
+    """
+
+    def __init__(self, networks: Sequence[Network], about: Mapping[str, Any], hashes: Sequence[str] = ()) -> None:
+        self._networks = [network.eval().requires_grad_(False) for network in networks]
+        self._neighbours = NeighbourList(networks[0].config.r_max_A)
+        self._baseline = str(about["baseline"])
+        self.device = networks[0].shifts.device
+        self.species = networks[0].species
+        self.r_max = networks[0].config.r_max_A
+        self.members = len(networks)
+        self.permittivities: dict[str, float] = dict(about["permittivities"])
+        self.hashes = tuple(hashes)
+        self._kinds = torch.full((max(self.species) + 1,), -1, device=self.device)
+        self._kinds[list(self.species)] = torch.arange(len(self.species), device=self.device)
+
+    @classmethod
+    def load(cls, paths: Sequence[Path], device: str = "auto") -> Potential:
+        """Load a committee, one file a member.
+
+        Raises:
+            UserError: when a file is not a potential, or the members were trained on different things.
+        """
+        place = chosen_device(device)
+        loaded = [_read(Path(path), place) for path in paths]
+        about = loaded[0][1]
+        for path, (_, other) in zip(paths, loaded, strict=True):
+            if any(other[key] != about[key] for key in ("species", "baseline", "permittivities")):
+                raise UserError(f"{path}: not of the same committee as {paths[0]}")
+        return cls([network for network, _ in loaded], about, [file_hash(path) for path in paths])
+
+    def evaluate(self, batch: Batch, *, stress: bool = False, spread: bool = False) -> Evaluation:
+        """Energy and forces of the first member plus the baseline; stress and the committee's spread on request.
+
+        Raises:
+            UserError: for an element that the potential does not know.
+            SimulationError: for positions that are not finite.
+        """
+        pairs = self._neighbours.pairs(batch)
+        species = self._species_of(batch)
+        results = [_derived(n, pairs, species, batch) for n in (self._networks if spread else self._networks[:1])]
+        energy, forces, virial = results[0]
+        stresses = virial / batch.volumes.view(-1, 1, 1)
+        if self._baseline == "coulomb":
+            base = baseline(batch)
+            energy, forces, stresses = energy + base.energy, forces + base.forces, stresses + base.stress
+        return Evaluation(
+            energy, forces, stresses if stress else None, _spread([r[1] for r in results], batch) if spread else None
+        )
+
+    def _species_of(self, batch: Batch) -> Tensor:
+        """Positions of the atoms' elements in the networks' table."""
+        known = batch.numbers.clamp(max=len(self._kinds) - 1)
+        species = torch.where(batch.numbers < len(self._kinds), self._kinds[known], -1)
+        if (species < 0).any():
+            from ase.data import chemical_symbols
+
+            unknown = ", ".join(chemical_symbols[z] for z in sorted(set(batch.numbers[species < 0].tolist())))
+            raise UserError(f"{unknown} is unknown to the potential; it knows atomic numbers {list(self.species)}")
+        return species
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Energy (system,), forces (atom, 3) and stress (system, 3, 3) of the screened charges."""
+
+    energy: Tensor
+    forces: Tensor
+    stress: Tensor
+
+
+def baseline(batch: Batch) -> Baseline:
+    """The screened Coulomb energy of every system of a batch, with forces and stress."""
+    energy = torch.zeros(batch.systems, dtype=torch.float64, device=batch.positions.device)
+    forces = torch.zeros(len(batch.numbers), 3, dtype=torch.float64, device=batch.positions.device)
+    stress = energy.new_zeros(batch.systems, 3, 3)
+    for systems, ions in batch.charged:
+        first = int(systems[0])
+        found = screened_coulomb(
+            batch.positions[ions], batch.charges[ions[0]], batch.cells[first], float(batch.permittivity[first])
+        )
+        energy[systems], stress[systems] = found.energy, found.stress
+        forces[ions.flatten()] = found.forces.reshape(-1, 3)
+    return Baseline(energy, forces, stress)
+
+
+def chosen_device(name: str) -> torch.device:
+    """The device of that name; 'auto' is a GPU where there is one.
+
+    Raises:
+        UserError: when a GPU is asked for and none answers.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: 'cuda' is not allowed here, for no GPU answers; allowed: auto, cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def save(path: Path, network: Network, about: Mapping[str, Any]) -> None:
+    """Write one committee member: weights, and as JSON what it takes to rebuild it and where it comes from.
+
+    Args:
+        path: the file, whole or not at all.
+        network: its weights and normalisation are stored.
+        about: baseline, permittivities by system, and the record of its training.
+    """
+    from safetensors.torch import save_file
+
+    header = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "student": network.config.model_dump(),
+        "species": list(network.species),
+        "shifts": network.shifts.tolist(),
+        "scale": network.scale,
+        "neighbours": network.neighbours,
+        "precision": str(network.readout.dtype).removeprefix("torch."),
+        **about,
+    }
+    weights = {name: weight.detach().cpu().contiguous() for name, weight in network.named_parameters()}
+    with whole_file(path) as temporary:
+        save_file(weights, temporary, metadata={"saltern": json.dumps(header, sort_keys=True)})
+
+
+def _read(path: Path, device: torch.device) -> tuple[Network, dict[str, Any]]:
+    """One member and what its file says about it."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {}).get("saltern", "{}"))
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: not a whole potential ({error})") from error
+    if about.get("format") != FORMAT or about.get("format_version") != FORMAT_VERSION:
+        raise UserError(f"{path}: format is '{about.get('format')}', expected '{FORMAT} {FORMAT_VERSION}'")
+    network = Network(
+        StudentConfig(**about["student"]),
+        about["species"],
+        shifts=about["shifts"],
+        scale=about["scale"],
+        neighbours=about["neighbours"],
+    ).to(getattr(torch, about["precision"]))
+    network.shifts = network.shifts.double()
+    network.load_state_dict(weights, strict=False)
+    return network.to(device), about
+
+
+def _derived(network: Network, pairs: Pairs, species: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Energy, forces and strain derivative of one network."""
+    vectors = pairs.vectors.to(network.readout.dtype).requires_grad_()
+    graph = Graph(vectors, pairs.first, pairs.second, species, batch.system_index, batch.systems)
+    energy = network(graph)
+    forces, virial = derivatives(energy, graph)
+    return energy.detach(), forces, virial
+
+
+def _spread(forces: Sequence[Tensor], batch: Batch) -> Tensor:
+    """Largest standard deviation of a force in each system, (system,)."""
+    each = torch.stack(list(forces)).var(0, correction=0).sum(1).sqrt()
+    return each.new_zeros(batch.systems).index_reduce(0, batch.system_index, each, "amax")
