@@ -89,7 +89,7 @@ def results(tmp_path_factory, made):
     errors = {"errors": [entry], "force_parity": {"O": pair}, "energy_parity": {rows[0].id: pair}}
     write_json(level / "errors.json", errors)
     (level / "potentials").mkdir()
-    curve = "epoch,train_loss,validation_force_rmse\n1,9.0,\n5,4.0,0.3\n10,2.0,0.1\n"
+    curve = "epoch,train_loss,validation_force_rmse_meV_A\n1,9.0,\n5,4.0,300\n10,2.0,100\n"
     (level / "potentials" / "m0000.csv").write_text(curve)
     return directory
 

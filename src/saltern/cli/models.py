@@ -93,4 +93,10 @@ def _observe(options: argparse.Namespace) -> None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    raise NotImplementedError
+    from saltern.report import build, gather, summary
+    from saltern.store import whole_file
+
+    data = gather(options.results, options.levels)
+    build(data, options.page)
+    with whole_file(options.summary) as temporary:
+        temporary.write_text(f"{summary(data)}report: {options.page}\n", encoding="utf-8")

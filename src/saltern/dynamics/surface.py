@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,8 +19,8 @@ class Model(Protocol):
     device: torch.device
     species: tuple[int, ...]
     members: int
-    permittivities: Mapping[str, float]
-    hashes: Sequence[str]
+    permittivities: dict[str, float]
+    hashes: tuple[str, ...]
 
     def evaluate(self, batch: Batch, *, spread: bool = False) -> Any:
         """Energy (system,), forces (atom, 3) and, when asked for, spread (system,)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from saltern.progress import track
 
 RESAMPLES = 1000
 """Draws of the bootstrap over frames."""
+
+PLOTTED_ATOMS = 7000
+"""Atoms in the parity plot of forces; more would only make the page heavy."""
 
 
 def held_out_errors(potential: Potential, frames: Frames, what: str) -> dict[str, Any]:
@@ -28,9 +32,9 @@ def held_out_errors(potential: Potential, frames: Frames, what: str) -> dict[str
         what: the task, for progress lines.
 
     Returns:
-        'errors': rows with what, rmse and mae and the standard error of the rmse, the reference's own root mean
-        square, unit and count; 'forces': by element, reference and predicted components (eV/Å); 'energies': by
-        system, reference and predicted energies per atom relative to the mean (eV).
+        'errors': rows with what, rmse and mae (each a value and its standard error), the reference's own root mean
+        square, unit and count, 'force' being that of all atoms; 'force_parity': by element, reference and predicted
+        components (eV/Å), thinned; 'energy_parity': by system, energies per atom relative to the mean (eV).
 
     Raises:
         UserError: when there are no frames.
@@ -42,8 +46,8 @@ def held_out_errors(potential: Potential, frames: Frames, what: str) -> dict[str
     energies = np.array([float(f.energy) for f in found]) / frames.atom_counts
     return {
         "errors": [*_force_rows(frames, forces), *_energy_rows(frames, energies)],
-        "forces": _force_parity(frames, forces),
-        "energies": _energy_parity(frames, energies),
+        "force_parity": _force_parity(frames, forces),
+        "energy_parity": _energy_parity(frames, energies),
     }
 
 
@@ -53,10 +57,10 @@ def _force_rows(frames: Frames, forces: Array) -> list[dict[str, Any]]:
 
     numbers = frames["numbers"]
     frame = np.repeat(np.arange(len(frames)), frames.atom_counts)
-    rows = [_row("force", forces, frames["forces"], frame, "eV/Å")]
+    rows = [_row("force", forces, frames["forces"], frame)]
     for z in np.unique(numbers):
         of = numbers == z
-        rows.append(_row(f"force on {chemical_symbols[z]}", forces[of], frames["forces"][of], frame[of], "eV/Å"))
+        rows.append(_row(f"force on {chemical_symbols[z]}", forces[of], frames["forces"][of], frame[of]))
     return rows
 
 
@@ -64,27 +68,32 @@ def _energy_rows(frames: Frames, energies: Array) -> list[dict[str, Any]]:
     """Per atom, without and with each system's mean error."""
     reference = frames["energy"] / frames.atom_counts
     own = np.arange(len(frames))
-    centred = _row("energy per atom", _centred(frames, energies), _centred(frames, reference), own, "eV")
-    total = _row("energy per atom, with the mean", energies, reference, own, "eV")
+    centred = _row("energy", _centred(frames, energies), _centred(frames, reference), own)
+    total = _row("energy, mean error included", energies, reference, own)
     return [centred, {**total, "reference": centred["reference"]}]
 
 
-def _row(what: str, predicted: Array, reference: Array, frame: Array, unit: str) -> dict[str, Any]:
-    """One comparison; `frame` (row,) says which frame a row belongs to."""
-    error = (predicted - reference).reshape(len(frame), -1)
-    squares = np.bincount(frame, (error**2).sum(1))
-    counts = np.bincount(frame, np.full(len(frame), error.shape[1]))
-    draws = np.random.default_rng(0).integers(len(counts), size=(RESAMPLES, len(counts)))
-    drawn = np.sqrt(squares[draws].sum(1) / np.maximum(counts[draws].sum(1), 1))
+def _row(what: str, predicted: Array, reference: Array, frame: Array) -> dict[str, Any]:
+    """One comparison in meV; `frame` (row,) says which frame a row belongs to."""
+    error = 1000 * (predicted - reference).reshape(len(frame), -1)
     return {
         "what": what,
-        "rmse": float(np.sqrt((error**2).mean())),
-        "rmse_error": float(drawn.std(ddof=1)),
-        "mae": float(np.abs(error).mean()),
-        "reference": float(np.sqrt((reference**2).mean())),
-        "unit": unit,
+        "rmse": _resampled(error**2, frame, np.sqrt),
+        "mae": _resampled(np.abs(error), frame, np.asarray),
+        "reference": 1000 * float(np.sqrt((reference**2).mean())),
+        "unit": "meV/Å" if what.startswith("force") else "meV/atom",
         "count": int(error.size),
     }
+
+
+def _resampled(terms: Array, frame: Array, then: Callable[[Array], Array]) -> dict[str, float]:
+    """`then` of the mean of terms (row, component), and its standard error by bootstrap over frames."""
+    _, frame = np.unique(frame, return_inverse=True)
+    sums = np.bincount(frame, terms.sum(1))
+    counts = np.bincount(frame, np.full(len(frame), terms.shape[1]))
+    draws = np.random.default_rng(0).integers(len(counts), size=(RESAMPLES, len(counts)))
+    drawn = then(sums[draws].sum(1) / counts[draws].sum(1))
+    return {"value": float(then(terms.mean())), "error": float(drawn.std(ddof=1))}
 
 
 def _centred(frames: Frames, energies: Array) -> Array:
@@ -95,13 +104,13 @@ def _centred(frames: Frames, energies: Array) -> Array:
 
 
 def _force_parity(frames: Frames, forces: Array) -> dict[str, Any]:
-    """Components by element."""
+    """Components by element, every nth atom of a large set."""
     from ase.data import chemical_symbols
 
-    numbers = frames["numbers"]
-    return {
-        chemical_symbols[z]: _pair(frames["forces"][numbers == z], forces[numbers == z]) for z in np.unique(numbers)
-    }
+    numbers, every = frames["numbers"], -(-len(forces) // PLOTTED_ATOMS)
+    kept = np.arange(0, len(forces), every)
+    groups = {z: kept[numbers[kept] == z] for z in np.unique(numbers)}
+    return {chemical_symbols[z]: _pair(frames["forces"][of], forces[of]) for z, of in groups.items()}
 
 
 def _energy_parity(frames: Frames, energies: Array) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -98,11 +98,7 @@ class _Training:
         self.validation = examples(validation, *arguments) if len(validation) else []
         fixed = _Normalisation.of(frames, self.data)
         seed = spec.train.seed + member
-        self.network = Network(
-            spec.student, species, shifts=fixed.shifts, scale=fixed.scale, neighbours=fixed.neighbours, seed=seed
-        ).to(dtype)
-        self.network.shifts = self.network.shifts.double()
-        self.network.to(self.device)
+        self.network = Network(spec.student, **asdict(fixed), seed=seed, dtype=dtype).to(self.device)
         self.average = [weight.detach().clone() for weight in self.network.parameters()]
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.config.learning_rate)
         self.generator = np.random.default_rng(seed)
@@ -197,7 +193,7 @@ def _loss(network: Network, batch: Minibatch, config: TrainConfig) -> torch.Tens
     """Weighted mean squares of the errors of forces, energies per atom and stresses."""
     energy = network(batch.graph)
     found = derivatives(energy, batch.graph, create_graph=True)
-    loss = config.force_weight * (found.forces - batch.forces).square().mean()
+    loss: torch.Tensor = config.force_weight * (found.forces - batch.forces).square().mean()
     loss = loss + config.energy_weight * ((energy - batch.energy) / batch.atoms).square().mean()
     if config.stress_weight:
         stress = found.virial / batch.volumes.view(-1, 1, 1)

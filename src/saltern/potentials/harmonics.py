@@ -80,7 +80,8 @@ def coupling(path: Path) -> Tensor:
     inner, edge, outer = (values[:, block(order)] for order in path)
     integrals = torch.einsum("p,pe,po,pi->eoi", weights, edge, outer, inner)
     integrals[integrals.abs() < 1e-12] = 0
-    return integrals * math.sqrt(2 * path.outer + 1) / integrals.norm()
+    scaled: Tensor = integrals * math.sqrt(2 * path.outer + 1) / integrals.norm()
+    return scaled
 
 
 @cache

@@ -37,6 +37,9 @@ ENVELOPE_POWER = 6
 GATE_SCALE = 1.75
 """Makes up for what gates take: the mean squares of sigmoid(x) and of x sigmoid(x) are about 1/3 for normal x."""
 
+SILU_SCALE = 1.68
+"""Makes the mean square of silu(x) 1 for normal x."""
+
 
 class Graph(NamedTuple):
     """What the network sees of one or more systems.
@@ -94,7 +97,7 @@ def derivatives(energy: Tensor, graph: Graph, create_graph: bool = False) -> Der
     All positions and strains act through the vectors, so both follow from one gradient.
     """
     (pull,) = torch.autograd.grad(energy.sum(), graph.vectors, create_graph=create_graph)
-    pull, vectors = pull.double(), graph.vectors.double()
+    pull, vectors = pull.double(), (graph.vectors if create_graph else graph.vectors.detach()).double()
     forces = pull.new_zeros(len(graph.species), 3).index_add(0, graph.first, pull)
     outer = (vectors.unsqueeze(2) * pull.unsqueeze(1)).flatten(1)
     system = graph.system_index.index_select(0, graph.first)
@@ -120,17 +123,18 @@ class Coupling(nn.Module):
         self.paths_to = [sum(path.outer == order for path in self.paths) for order in range(outer + 1)]
         self.rows_to = [(2 * order + 1) * count for order, count in enumerate(self.paths_to)]
         rows = sorted((p.outer, m, number) for number, p in enumerate(self.paths) for m in range(2 * p.outer + 1))
-        dense = torch.zeros((edge + 1) ** 2, len(rows), self.columns)
+        dense = torch.zeros((edge + 1) ** 2, len(rows), self.columns, dtype=torch.float64)
         for row, (_, component, number) in enumerate(rows):
             path = self.paths[number]
-            dense[block(path.edge), row, block(path.inner)] = coupling(path)[:, component].float()
+            dense[block(path.edge), row, block(path.inner)] = coupling(path)[:, component]
         self.register_buffer("coefficients", dense.flatten(1), persistent=False)
         self.register_buffer("row_path", torch.tensor([number for _, _, number in rows]), persistent=False)
         self.register_buffer("row_signs", torch.tensor([[(-1.0) ** order] for order, _, _ in rows]), persistent=False)
 
     def forward(self, edge_harmonics: Tensor) -> Tensor:
         """The coefficients contracted with harmonics (pair, component): (pair, row, inner component)."""
-        return (edge_harmonics @ self.coefficients).view(len(edge_harmonics), -1, self.columns)
+        contracted = edge_harmonics @ self.coefficients
+        return contracted.view(len(contracted), len(self.row_path), self.columns)
 
 
 class Layer(nn.Module):
@@ -156,7 +160,7 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, hidden: Tensor, coupled: Tensor, graph: Graph, one_hot: Tensor) -> Tensor:
         """Features (atom, component, channel) after the layer."""
-        messages = self._sum_over_neighbours(x, hidden, coupled, graph).split(self.coupling.rows_to, dim=1)
+        messages = torch.split(self._sum_over_neighbours(x, hidden, coupled, graph), self.coupling.rows_to, dim=1)
         own = (x.unsqueeze(2) * one_hot).flatten(2)
         parts = [m.reshape(len(x), 2 * order + 1, -1) @ self.mix[order] for order, m in enumerate(messages)]
         for order, weights in enumerate(self.own):
@@ -175,10 +179,10 @@ class Layer(nn.Module):
         x = torch.bmm(x.transpose(0, 1), mixing).transpose(0, 1)
         turned = x * self.signs[:components]
         radial = self.radial.index_select(1, self.coupling.row_path).flatten(1)
-        weights = (hidden @ radial).view(len(hidden), -1, self.channels)
+        weights = (hidden @ radial).view(len(hidden), len(self.coupling.row_path), self.channels)
         to_first = weights * torch.bmm(coupled, x.index_select(0, graph.second))
         to_second = weights * torch.bmm(coupled, turned.index_select(0, graph.first))
-        summed = torch.zeros_like(to_first[:1]).expand(len(x), -1, -1)
+        summed: Tensor = to_first.new_zeros(1, 1, 1).expand(len(x), *to_first.shape[1:])
         from_second = summed.index_add(0, graph.first, to_first)
         return from_second + self.coupling.row_signs * summed.index_add(0, graph.second, to_second)
 
@@ -192,6 +196,8 @@ class Network(nn.Module):
         shifts: (species,) energy of an isolated atom in eV, float64.
         scale: eV per unit of the last layer's outcome.
         neighbours: average number of neighbours, by which sums over them are scaled.
+
+    Weights are drawn from `seed`, the same for every `dtype`.
     """
 
     shifts: Tensor
@@ -205,6 +211,7 @@ class Network(nn.Module):
         scale: float,
         neighbours: float,
         seed: int = 0,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
         self.config, self.species = config, tuple(species)
@@ -213,11 +220,15 @@ class Network(nn.Module):
         channels, width, kinds = config.features, config.radial_width, len(species)
         orders = [0, *[config.l_max] * (config.layers - 1), 0]
         self.embedding = draw((kinds, channels), 1)
-        self.basis = draw((config.bessel, config.layers * width), config.bessel)
+        self.radial_in = draw((config.bessel, config.layers * width), config.bessel)
+        self.radial = draw((config.layers, width, width), width)
         self.layers = nn.ModuleList(
             Layer(inner, config.l_max, outer, kinds, channels, width, draw) for inner, outer in pairwise(orders)
         )
+        # from zero: a random readout starts with forces that are mostly wrong, which costs hundreds of steps
         self.readout = nn.Parameter(torch.zeros(kinds, channels))
+        # coupling coefficients are made in float64, so that symmetries hold to its precision where it is asked for
+        self.to(dtype)
         self.register_buffer("shifts", torch.tensor(shifts, dtype=torch.float64), persistent=False)
 
     def forward(self, graph: Graph) -> Tensor:
@@ -230,15 +241,25 @@ class Network(nn.Module):
         config = self.config
         distances = graph.vectors.square().sum(1).sqrt()
         angular = harmonics(graph.vectors / distances.unsqueeze(1), config.l_max)
-        radial = functional.silu(radial_basis(distances, config.r_max_A, config.bessel) @ self.basis)
-        fade = envelope(distances, config.r_max_A) / math.sqrt(self.neighbours)
-        hidden = (radial * fade.unsqueeze(1)).chunk(config.layers, 1)
+        hidden = self._radial_networks(distances)
         one_hot = functional.one_hot(graph.species, len(self.species)).to(angular).unsqueeze(1).unsqueeze(3)
         x = self.embedding.index_select(0, graph.species).unsqueeze(1)
         coupled: dict[tuple[int, int], Tensor] = {}
-        for layer, part in zip(self.layers, hidden, strict=True):
+        for layer, part in zip(self.layers, hidden.unbind(0), strict=True):
+            assert isinstance(layer, Layer)
             shape = (layer.coupling.columns, layer.outer)
             if shape not in coupled:
                 coupled[shape] = layer.coupling(angular)
             x = layer(x, part, coupled[shape], graph, one_hot)
         return (x[:, 0] * self.readout.index_select(0, graph.species)).sum(1)
+
+    def _radial_networks(self, distances: Tensor) -> Tensor:
+        """The last hidden layer of every interaction layer's radial network, (layer, pair, width).
+
+        It fades at the cutoff, so that what the layer makes of it linearly does so too.
+        """
+        cutoff, layers = self.config.r_max_A, self.config.layers
+        first = functional.silu(radial_basis(distances, cutoff, self.config.bessel) @ self.radial_in)
+        by_layer = first.view(len(distances), layers, self.config.radial_width).transpose(0, 1)
+        second = functional.silu(torch.bmm(by_layer, self.radial) * SILU_SCALE)
+        return second * (envelope(distances, cutoff) / math.sqrt(self.neighbours)).unsqueeze(1)

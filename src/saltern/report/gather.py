@@ -131,8 +131,8 @@ def _parity(groups: Mapping[str, Mapping[str, Sequence[float]]]) -> list[Parity]
 def _learning(path: Path) -> LearningCurve:
     """One member's learning curve; epochs without validation are left out."""
     with path.open(encoding="utf-8", newline="") as handle:
-        rows = [row for row in csv.DictReader(handle) if row["validation_force_rmse"]]
-    errors = [float(row["validation_force_rmse"]) for row in rows]
+        rows = [row for row in csv.DictReader(handle) if row["validation_force_rmse_meV_A"]]
+    errors = [float(row["validation_force_rmse_meV_A"]) / 1000 for row in rows]
     return LearningCurve(path.stem, np.array([int(row["epoch"]) for row in rows]), np.array(errors))
 
 

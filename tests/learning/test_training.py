@@ -1,0 +1,214 @@
+"""Training: what is learned, what a kill costs, and how errors are measured."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from saltern.config import CollectConfig, StudentConfig, TrainConfig, TrainSpec
+from saltern.config.stages import BaselineConfig
+from saltern.errors import UserError
+from saltern.frames import Frames
+from saltern.learning import held_out_errors, train
+from saltern.learning import train as training
+from saltern.learning.dataset import targets
+from saltern.potentials import Batch, Network, Potential, baseline, save
+from saltern.store import Release, collect_system, open_release, write_frames, write_release
+
+WATER = Path(__file__).parents[3] / "shared/data/water-pbe0ts"
+STUDENT = StudentConfig(r_max_A=4.0, layers=1, l_max=1, features=4, radial_width=8)
+
+
+def spec(**changes: object) -> TrainSpec:
+    settings = {"epochs": 6, "batch": 2, "validate_every": 2, "device": "cpu", **changes}
+    return TrainSpec(baseline=BaselineConfig(), student=STUDENT, train=TrainConfig.model_validate(settings))
+
+
+def salt_melt(count: int, seed: int = 0) -> Frames:
+    """Four ion pairs of NaCl near lattice sites, labelled by a spring to the sites and the screened Coulomb energy."""
+    rng = np.random.default_rng(seed)
+    sites = np.stack(np.meshgrid(*[[0.0, 2.9]] * 3), -1).reshape(-1, 3)
+    kinds = sites.sum(1) / 2.9 % 2 < 0.5
+    steps = rng.normal(scale=0.15, size=(count, 8, 3))
+    frames = Frames.uniform(
+        np.where(kinds, 11, 17), count,
+        positions=sites + steps, cell=np.eye(3) * 5.8, charges=np.where(kinds, 1.0, -1.0), permittivity=3.0,
+        system=np.array(["melt"]), trajectory=np.array([f"t{i % 5}" for i in range(count)]),
+        time=np.arange(count) * 1.0, temperature=300.0,
+        label_key=np.array([f"{seed}-{i}" for i in range(count)]), engine=np.array(["spring"]),
+        engine_version=np.array(["1"]), method=np.array(["spring"]), accepted=True, reason=np.array([""]),
+        iterations=1, cpu_seconds=0.0,
+    )  # fmt: skip
+    base = baseline(Batch.of(frames))
+    return frames.with_arrays(
+        energy=base.energy.numpy() + 0.5 * 2.0 * (steps**2).sum((1, 2)) - 100.0,
+        forces=base.forces.numpy() - 2.0 * steps.reshape(-1, 3),
+        stress=base.stress.numpy(),
+    )
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    place = tmp_path_factory.mktemp("release")
+    frames = salt_melt(20)
+    about = {"id": "melt", "molality": 0.0, "system": {"salt": "NaCl", "role": "train", "temperature": 300.0}}
+    write_frames(place / "system.h5", frames.select([0]), about)
+    write_frames(place / "labels.h5", frames)
+    collect_system(place / "system.h5", [place / "labels.h5"], 20, place / "melt")
+    write_release(
+        [place / "melt"], "melt", CollectConfig(validation_fraction=0.2, test_fraction=0.2), place / "dataset"
+    )
+    return open_release(place / "dataset")
+
+
+def curve(path: Path) -> list[dict[str, str]]:
+    with path.open() as handle:
+        return list(csv.DictReader(handle))
+
+
+def test_subtracting_then_adding_the_baseline_is_the_identity() -> None:
+    frames = salt_melt(3)
+    left, base = targets(frames, "coulomb"), baseline(Batch.of(frames))
+    np.testing.assert_allclose(left.energy + base.energy.numpy(), frames["energy"], atol=1e-12)
+    np.testing.assert_allclose(left.forces + base.forces.numpy(), frames["forces"], atol=1e-12)
+    np.testing.assert_allclose(left.stress + base.stress.numpy(), frames["stress"], atol=1e-12)
+    assert np.abs(left.forces - frames["forces"]).max() > 0.1, "the baseline is not nothing"
+    np.testing.assert_array_equal(targets(frames, "none").forces, frames["forces"])
+
+
+def test_a_network_that_learned_nothing_gives_the_baseline_and_its_targets_add_up(tmp_path: Path) -> None:
+    """Reference minus prediction of an empty network is the target: the same permittivity on both sides."""
+    frames = salt_melt(2)
+    empty = Network(STUDENT, (11, 17), shifts=[0.0, 0.0], scale=1.0, neighbours=8.0)
+    save(tmp_path / "m", empty, {"baseline": "coulomb", "permittivities": {"melt": 3.0}})
+    found = Potential.load([tmp_path / "m"], device="cpu").evaluate(Batch.of(frames), stress=True)
+    left = targets(frames, "coulomb")
+    np.testing.assert_allclose(frames["energy"] - found.energy.numpy(), left.energy, atol=1e-9)
+    np.testing.assert_allclose(frames["forces"] - found.forces.numpy(), left.forces, atol=1e-9)
+    assert found.stress is not None
+    np.testing.assert_allclose(frames["stress"] - found.stress.numpy(), left.stress, atol=1e-12)
+
+
+def test_training_learns_and_writes_its_curve(release: Release, tmp_path: Path) -> None:
+    train(release, spec(epochs=40), 0, tmp_path / "m.safetensors", tmp_path / "m.csv", "train m")
+    rows = curve(tmp_path / "m.csv")
+    assert [int(row["epoch"]) for row in rows] == list(range(1, 41))
+    assert float(rows[-1]["learning_rate"]) == pytest.approx(0, abs=1e-12)
+    assert [row["epoch"] for row in rows if row["validation_force_rmse_meV_A"]] == [str(n) for n in range(2, 41, 2)]
+    assert not (tmp_path / "m.checkpoint").exists()
+    potential = Potential.load([tmp_path / "m.safetensors"])
+    assert potential.permittivities == {"melt": 3.0}
+    found = held_out_errors(potential, release.frames("test"), "evaluate")
+    force = next(row for row in found["errors"] if row["what"] == "force")
+    rest = 1000 * np.sqrt((targets(release.frames("test"), "coulomb").forces ** 2).mean())
+    assert force["rmse"]["value"] < 0.5 * rest, "half of what the baseline leaves is learned in seconds"
+    last = float(rows[-1]["validation_force_rmse_meV_A"])
+    validation = held_out_errors(potential, release.frames("validation"), "evaluate")["errors"][0]
+    assert validation["rmse"]["value"] == pytest.approx(last, rel=1e-3), "what is saved is what was validated"
+
+
+class StopError(Exception):
+    """A kill, as far as the trainer can tell."""
+
+
+def test_a_kill_changes_nothing(release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(release, spec(), 1, tmp_path / "whole.safetensors", tmp_path / "whole.csv", "train")
+    module = __import__("sys").modules[training.__module__]
+    monkeypatch.setattr(module, "CHECKPOINT_INTERVAL_S", 0.0)
+    original = module.Curve.add
+
+    def dies(self: object, row: object) -> None:
+        original(self, row)
+        if row.epoch == 4:  # type: ignore[attr-defined]
+            raise StopError
+
+    monkeypatch.setattr(module.Curve, "add", dies)
+    with pytest.raises(StopError):
+        train(release, spec(), 1, tmp_path / "cut.safetensors", tmp_path / "cut.csv", "train")
+    assert (tmp_path / "cut.checkpoint").exists()
+    assert not (tmp_path / "cut.safetensors").exists()
+    monkeypatch.setattr(module.Curve, "add", original)
+    seen = []
+    monkeypatch.setattr(module.Curve, "add", lambda self, row: (seen.append(row.epoch), original(self, row)))
+    train(release, spec(), 1, tmp_path / "cut.safetensors", tmp_path / "cut.csv", "train")
+    assert seen == [1, 2, 3, 4, 5, 6], "three epochs from the checkpoint's curve, then the others"
+    assert (tmp_path / "cut.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
+    columns = [{k: v for k, v in row.items() if k != "cpu_seconds"} for row in curve(tmp_path / "cut.csv")]
+    assert columns == [{k: v for k, v in row.items() if k != "cpu_seconds"} for row in curve(tmp_path / "whole.csv")]
+
+
+def test_a_checkpoint_of_another_training_is_not_taken_up(release: Release, tmp_path: Path) -> None:
+    train(release, spec(), 0, tmp_path / "a.safetensors", tmp_path / "a.csv", "train")
+    torch.save({"identity": "another"}, tmp_path / "b.checkpoint")
+    train(release, spec(), 0, tmp_path / "b.safetensors", tmp_path / "b.csv", "train")
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+
+
+def test_members_differ(release: Release, tmp_path: Path) -> None:
+    for member in (0, 1):
+        train(release, spec(epochs=1), member, tmp_path / f"{member}.safetensors", tmp_path / "c.csv", "train")
+    committee = Potential.load([tmp_path / "0.safetensors", tmp_path / "1.safetensors"])
+    found = committee.evaluate(Batch.of(release.frames("test")), spread=True)
+    assert found.spread is not None
+    assert float(found.spread.min()) > 0
+
+
+def test_no_training_frames_is_told(release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Release, "frames", lambda *_: Frames(np.zeros(1), {}))
+    with pytest.raises(UserError, match="no training frames"):
+        train(release, spec(), 0, tmp_path / "m.safetensors", tmp_path / "m.csv", "train")
+
+
+def test_errors_are_what_numpy_says(tmp_path: Path) -> None:
+    frames = salt_melt(6)
+    empty = Network(STUDENT, (11, 17), shifts=[-10.0, -15.0], scale=1.0, neighbours=8.0)
+    save(tmp_path / "m", empty, {"baseline": "coulomb", "permittivities": {}})
+    found = held_out_errors(Potential.load([tmp_path / "m"]), frames, "evaluate")
+    left = targets(frames, "coulomb")
+    rows = {row["what"]: row for row in found["errors"]}
+    assert rows["force"]["rmse"]["value"] == pytest.approx(1000 * np.sqrt((left.forces**2).mean()))
+    assert rows["force on Na"]["mae"]["value"] == pytest.approx(
+        1000 * np.abs(left.forces[frames["numbers"] == 11]).mean()
+    )
+    assert rows["energy"]["rmse"]["value"] == pytest.approx(1000 * left.energy.std() / 8)
+    assert rows["energy, mean error included"]["rmse"]["value"] == pytest.approx(
+        1000 * np.sqrt((((left.energy + 100.0) / 8) ** 2).mean())
+    )
+    assert 0 < rows["force"]["rmse"]["error"] < 0.2 * rows["force"]["rmse"]["value"]
+    assert set(found["force_parity"]) == {"Na", "Cl"}
+
+
+@pytest.mark.skipif(not WATER.exists(), reason="../shared/data/water-pbe0ts is not beside the checkout")
+def test_real_water_is_learned(tmp_path: Path) -> None:
+    """PBE0-TS water: the forces are 0.8 eV/Å, and a minute-long training is already far below."""
+    parts = WATER / "data_0/set.000"
+    kinds = np.array([[8, 1][int(k)] for k in (WATER / "data_0/type.raw").read_text().split()])
+    coordinates, forces, energies, cells = (np.load(parts / f"{n}.npy") for n in ("coord", "force", "energy", "box"))
+    chosen = np.arange(0, 80, 4)
+    count = len(chosen)
+    frames = Frames.uniform(
+        kinds, count,
+        positions=coordinates[chosen].reshape(count, -1, 3), forces=forces[chosen].reshape(count, -1, 3),
+        energy=energies[chosen].ravel(), cell=cells[chosen].reshape(count, 3, 3), stress=np.zeros((count, 3, 3)),
+        system=np.array(["water"]), trajectory=np.array([f"t{i // 4}" for i in range(count)]),
+        time=chosen * 1.0, permittivity=78.3, charges=0.0,
+        label_key=np.array([str(i) for i in chosen]), engine=np.array(["published"]),
+        engine_version=np.array([""]), method=np.array(["PBE0-TS"]),
+        accepted=True, reason=np.array([""]), cpu_seconds=0.0,
+    )  # fmt: skip
+    about = {"id": "water", "molality": 0.0, "system": {"salt": None, "role": "train", "temperature": 300.0}}
+    write_frames(tmp_path / "system.h5", frames.select([0]), about)
+    write_frames(tmp_path / "labels.h5", frames)
+    collect_system(tmp_path / "system.h5", [tmp_path / "labels.h5"], count, tmp_path / "water")
+    write_release([tmp_path / "water"], "water", CollectConfig(), tmp_path / "dataset")
+    student = StudentConfig(r_max_A=4.0, layers=1, l_max=1, features=8, radial_width=16)
+    told = TrainSpec(baseline=BaselineConfig(), student=student, train=TrainConfig(epochs=15, batch=1, device="cpu"))
+    train(open_release(tmp_path / "dataset"), told, 0, tmp_path / "m", tmp_path / "m.csv", "train")
+    errors = held_out_errors(
+        Potential.load([tmp_path / "m"]), open_release(tmp_path / "dataset").frames("test"), "test"
+    )
+    force = errors["errors"][0]
+    assert force["reference"] > 600
+    assert force["rmse"]["value"] < 0.4 * force["reference"]
