@@ -235,10 +235,7 @@ def _level_problems(index: int, level: Level) -> list[Problem]:
                 "less than 1 together with validation_fraction",
             )
         )
-    if simulate.save_every_fs < simulate.timestep_fs:
-        found.append(
-            Problem(
-                f"{at}.simulate.save_every_fs", simulate.save_every_fs, f"at least timestep_fs, {simulate.timestep_fs}"
-            )
-        )
+    if not simulate.timestep_fs <= simulate.save_every_fs <= 1000 * simulate.length_ps:
+        allowed = f"from timestep_fs, {simulate.timestep_fs:g}, to length_ps, {1000 * simulate.length_ps:g} fs"
+        found.append(Problem(f"{at}.simulate.save_every_fs", simulate.save_every_fs, allowed))
     return found
