@@ -33,7 +33,8 @@ def committee(tmp_path: Path) -> Sequence[Path]:
         network = Network(config, [10, 11, 17], shifts=[0.0] * 3, scale=0.2, neighbours=10.0, seed=seed).double()
         draw = torch.Generator().manual_seed(seed)
         network.readout.data = torch.randn(network.readout.shape, generator=draw, dtype=torch.float64)
-        save(path, network, {"baseline": "coulomb", "permittivities": {"salty-neon": 78.3}})
+        walls = [[0.0] * 3] * 3
+        save(path, network, {"baseline": "coulomb", "closest": walls, "permittivities": {"salty-neon": 78.3}})
     return paths
 
 

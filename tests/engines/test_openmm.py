@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from saltern.config import SampleConfig, SampleSpec, System, campaign_from
-from saltern.engines.openmm import Snapshot, _atoms, build_system, problems, run, sample
+from saltern.engines.openmm import Snapshot, _atoms, build_system, problems, rattled, run, sample
 from saltern.errors import SimulationError, UserError
 from saltern.frames import Frames
 from saltern.systems import SPECIES, WATER, compose
@@ -291,3 +291,12 @@ def test_unstable_dynamics_is_told() -> None:
     config = SampleConfig(timestep_fs=2.0, equilibrate_ps=0.0, every_ps=2.0).model_copy(update={"timestep_fs": 20.0})
     with pytest.raises(SimulationError, match="unstable"):
         list(run(start, about["molecule_species"], config, 5, (0, 0)))
+
+
+def test_the_share_of_frames_that_is_asked_for_is_rattled_as_far_as_asked() -> None:
+    frames = Frames.uniform(np.array([8, 1, 1] * 50), 8, positions=np.zeros((150, 3)))
+    moved = rattled(frames, 0.25, 0.05, 0).stacked("positions")
+    assert [bool(frame.any()) for frame in moved] == [False, False, False, True] * 2
+    assert moved[3].std() == pytest.approx(0.05, rel=0.15)
+    assert not np.array_equal(moved[3], moved[7])
+    assert rattled(frames, 1.0, 0.05, 0)["positions"].any(axis=1).all()

@@ -1,6 +1,7 @@
 """Training: what is learned, what a kill costs, and how errors are measured."""
 
 import csv
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,11 @@ STUDENT = StudentConfig(r_max_A=4.0, layers=1, l_max=1, features=4, radial_width
 def spec(**changes: object) -> TrainSpec:
     settings = {"epochs": 6, "batch": 2, "validate_every": 2, "device": "cpu", **changes}
     return TrainSpec(baseline=BaselineConfig(), student=STUDENT, train=TrainConfig.model_validate(settings))
+
+
+def about(**permittivities: float) -> dict[str, object]:
+    """What a potential's file says besides the network; no walls."""
+    return {"baseline": "coulomb", "closest": [[0.0, 0.0], [0.0, 0.0]], "permittivities": permittivities}
 
 
 def salt_melt(count: int, seed: int = 0) -> Frames:
@@ -53,8 +59,8 @@ def salt_melt(count: int, seed: int = 0) -> Frames:
 def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     place = tmp_path_factory.mktemp("release")
     frames = salt_melt(20)
-    about = {"id": "melt", "molality": 0.0, "system": {"salt": "NaCl", "role": "train", "temperature": 300.0}}
-    write_frames(place / "system.h5", frames.select([0]), about)
+    known = {"id": "melt", "molality": 0.0, "system": {"salt": "NaCl", "role": "train", "temperature": 300.0}}
+    write_frames(place / "system.h5", frames.select([0]), known)
     write_frames(place / "labels.h5", frames)
     collect_system(place / "system.h5", [place / "labels.h5"], 20, place / "melt")
     write_release(
@@ -82,7 +88,7 @@ def test_a_network_that_learned_nothing_gives_the_baseline_and_its_targets_add_u
     """Reference minus prediction of an empty network is the target: the same permittivity on both sides."""
     frames = salt_melt(2)
     empty = Network(STUDENT, (11, 17), shifts=[0.0, 0.0], scale=1.0, neighbours=8.0)
-    save(tmp_path / "m", empty, {"baseline": "coulomb", "permittivities": {"melt": 3.0}})
+    save(tmp_path / "m", empty, about(melt=3.0))
     found = Potential.load([tmp_path / "m"], device="cpu").evaluate(Batch.of(frames), stress=True)
     left = targets(frames, "coulomb")
     np.testing.assert_allclose(frames["energy"] - found.energy.numpy(), left.energy, atol=1e-9)
@@ -92,7 +98,8 @@ def test_a_network_that_learned_nothing_gives_the_baseline_and_its_targets_add_u
 
 
 def test_training_learns_and_writes_its_curve(release: Release, tmp_path: Path) -> None:
-    train(release, spec(epochs=40), 0, tmp_path / "m.safetensors", tmp_path / "m.csv", "train m")
+    told = spec(epochs=40, batch=1, learning_rate=0.02)
+    train(release, told, 0, tmp_path / "m.safetensors", tmp_path / "m.csv", "train m")
     rows = curve(tmp_path / "m.csv")
     assert [int(row["epoch"]) for row in rows] == list(range(1, 41))
     assert float(rows[-1]["learning_rate"]) == pytest.approx(0, abs=1e-12)
@@ -100,6 +107,11 @@ def test_training_learns_and_writes_its_curve(release: Release, tmp_path: Path) 
     assert not (tmp_path / "m.checkpoint").exists()
     potential = Potential.load([tmp_path / "m.safetensors"])
     assert potential.permittivities == {"melt": 3.0}
+    training = release.frames("train")
+    bare = Potential.load([tmp_path / "m.safetensors"])
+    bare._core._radii.zero_()
+    walled, without = (p.evaluate(Batch.of(training)).energy for p in (potential, bare))
+    assert torch.equal(walled, without), "there is no wall where there are data"
     found = held_out_errors(potential, release.frames("test"), "evaluate")
     force = next(row for row in found["errors"] if row["what"] == "force")
     rest = 1000 * np.sqrt((targets(release.frames("test"), "coulomb").forces ** 2).mean())
@@ -107,36 +119,46 @@ def test_training_learns_and_writes_its_curve(release: Release, tmp_path: Path) 
     last = float(rows[-1]["validation_force_rmse_meV_A"])
     validation = held_out_errors(potential, release.frames("validation"), "evaluate")["errors"][0]
     assert validation["rmse"]["value"] == pytest.approx(last, rel=1e-3), "what is saved is what was validated"
+    rates = [float(row["learning_rate"]) for row in rows]
+    assert np.argmax(rates) == 3, "the rate rises over a tenth of the steps"
+    within, total = held_out_errors(potential, release.frames("train"), "evaluate")["errors"][-2:]
+    assert total["rmse"]["value"] == pytest.approx(within["rmse"]["value"], rel=1e-3), "no mean error is left"
 
 
 class StopError(Exception):
     """A kill, as far as the trainer can tell."""
 
 
-def test_a_kill_changes_nothing(release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train(release, spec(), 1, tmp_path / "whole.safetensors", tmp_path / "whole.csv", "train")
-    module = __import__("sys").modules[training.__module__]
+@pytest.mark.parametrize(
+    "fatal", [3, 12, 18, 22], ids=["first epoch", "end of an epoch", "second half", "near the end"]
+)
+def test_a_kill_changes_nothing(fatal: int, release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six steps an epoch, four epochs; killed after any step, or while the curve is written."""
+    told = spec(epochs=4)
+    train(release, told, 1, tmp_path / "whole.safetensors", tmp_path / "whole.csv", "train")
+    module = sys.modules[training.__module__]
     monkeypatch.setattr(module, "CHECKPOINT_INTERVAL_S", 0.0)
-    original = module.Curve.add
+    original, steps = module._Training.write, []
 
-    def dies(self: object, row: object) -> None:
-        original(self, row)
-        if row.epoch == 4:  # type: ignore[attr-defined]
+    def dies(self: object, *arguments: object) -> None:
+        original(self, *arguments)
+        steps.append(self.step)  # type: ignore[attr-defined]
+        if self.step == fatal:  # type: ignore[attr-defined]
             raise StopError
 
-    monkeypatch.setattr(module.Curve, "add", dies)
+    monkeypatch.setattr(module._Training, "write", dies)
     with pytest.raises(StopError):
-        train(release, spec(), 1, tmp_path / "cut.safetensors", tmp_path / "cut.csv", "train")
+        train(release, told, 1, tmp_path / "cut.safetensors", tmp_path / "cut.csv", "train")
     assert (tmp_path / "cut.checkpoint").exists()
     assert not (tmp_path / "cut.safetensors").exists()
-    monkeypatch.setattr(module.Curve, "add", original)
-    seen = []
-    monkeypatch.setattr(module.Curve, "add", lambda self, row: (seen.append(row.epoch), original(self, row)))
-    train(release, spec(), 1, tmp_path / "cut.safetensors", tmp_path / "cut.csv", "train")
-    assert seen == [1, 2, 3, 4, 5, 6], "three epochs from the checkpoint's curve, then the others"
+    (tmp_path / "cut.csv").unlink()
+    train(release, told, 1, tmp_path / "cut.safetensors", tmp_path / "cut.csv", "train")
+    assert steps == list(range(1, 25)), "nothing is done twice"
     assert (tmp_path / "cut.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
     columns = [{k: v for k, v in row.items() if k != "cpu_seconds"} for row in curve(tmp_path / "cut.csv")]
     assert columns == [{k: v for k, v in row.items() if k != "cpu_seconds"} for row in curve(tmp_path / "whole.csv")]
+    seconds = [float(row["cpu_seconds"]) for row in curve(tmp_path / "cut.csv")]
+    assert seconds == sorted(seconds), "time goes on where it stood"
 
 
 def test_a_checkpoint_of_another_training_is_not_taken_up(release: Release, tmp_path: Path) -> None:
@@ -161,10 +183,28 @@ def test_no_training_frames_is_told(release: Release, tmp_path: Path, monkeypatc
         train(release, spec(), 0, tmp_path / "m.safetensors", tmp_path / "m.csv", "train")
 
 
+def test_what_cannot_be_trained_or_validated_is_told(
+    release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = salt_melt(4)
+    bromide = frames.with_arrays(numbers=np.where(frames["numbers"] == 17, 35, 11))
+    bare = Frames(frames.offsets, {name: array for name, array in frames.arrays.items() if name != "stress"})
+    outputs = (0, tmp_path / "m.safetensors", tmp_path / "m.csv", "train")
+    monkeypatch.setattr(Release, "frames", lambda _, split: bromide if split == "validation" else frames)
+    with pytest.raises(UserError, match="Br is in validation frames, but in no training frame"):
+        train(release, spec(), *outputs)
+    monkeypatch.setattr(Release, "frames", lambda _, split: bare if split == "train" else bare.select([]))
+    with pytest.raises(UserError, match="stress_weight"):
+        train(release, spec(stress_weight=1.0), *outputs)
+    train(release, spec(epochs=1), *outputs)
+    (row,) = curve(tmp_path / "m.csv")
+    assert row["validation_force_rmse_meV_A"] == "", "nothing to validate on: an empty cell"
+
+
 def test_errors_are_what_numpy_says(tmp_path: Path) -> None:
     frames = salt_melt(6)
     empty = Network(STUDENT, (11, 17), shifts=[-10.0, -15.0], scale=1.0, neighbours=8.0)
-    save(tmp_path / "m", empty, {"baseline": "coulomb", "permittivities": {}})
+    save(tmp_path / "m", empty, about())
     found = held_out_errors(Potential.load([tmp_path / "m"]), frames, "evaluate")
     left = targets(frames, "coulomb")
     rows = {row["what"]: row for row in found["errors"]}
@@ -198,8 +238,8 @@ def test_real_water_is_learned(tmp_path: Path) -> None:
         engine_version=np.array([""]), method=np.array(["PBE0-TS"]),
         accepted=True, reason=np.array([""]), cpu_seconds=0.0,
     )  # fmt: skip
-    about = {"id": "water", "molality": 0.0, "system": {"salt": None, "role": "train", "temperature": 300.0}}
-    write_frames(tmp_path / "system.h5", frames.select([0]), about)
+    known = {"id": "water", "molality": 0.0, "system": {"salt": None, "role": "train", "temperature": 300.0}}
+    write_frames(tmp_path / "system.h5", frames.select([0]), known)
     write_frames(tmp_path / "labels.h5", frames)
     collect_system(tmp_path / "system.h5", [tmp_path / "labels.h5"], count, tmp_path / "water")
     write_release([tmp_path / "water"], "water", CollectConfig(), tmp_path / "dataset")

@@ -11,10 +11,12 @@ from ase.build import molecule
 from saltern.config import StudentConfig
 from saltern.errors import UserError
 from saltern.frames import Frames
-from saltern.potentials import Batch, Network, Potential, save
+from saltern.potentials import Batch, Network, Potential, closest, save
 
 SPECIES = (1, 8, 11, 17)
 EDGE = 7.0
+WALLS = [[1.6, 1.0, 0.0, 2.0], [1.0, 2.4, 2.2, 0.0], [0.0, 2.2, 3.6, 0.0], [2.0, 0.0, 0.0, 3.6]]
+"""Distances in Å of which the two hydrogens of a water (1.5 Å) are inside."""
 
 
 def brine(seed: int = 0, edge: float = EDGE, repeat: int = 1) -> Frames:
@@ -34,6 +36,11 @@ def brine(seed: int = 0, edge: float = EDGE, repeat: int = 1) -> Frames:
     )
 
 
+def about(kind: str = "coulomb") -> dict[str, object]:
+    """What a potential's file says besides the network."""
+    return {"baseline": kind, "closest": WALLS, "permittivities": {}}
+
+
 def potential(
     kind: str = "coulomb", *, dtype: torch.dtype = torch.float64, members: int = 1, **shape: int
 ) -> Potential:
@@ -46,7 +53,7 @@ def potential(
         with torch.no_grad():
             network.readout.copy_(torch.randn(network.readout.shape, generator=torch.Generator().manual_seed(seed)))
         networks.append(network)
-    return Potential(networks, {"baseline": kind, "permittivities": {}})
+    return Potential(networks, about(kind))
 
 
 def energy_at(model: Potential, frames: Frames, positions: np.ndarray, cell: np.ndarray | None = None) -> float:
@@ -63,7 +70,7 @@ def rotation(seed: int = 3) -> np.ndarray:
 @pytest.mark.parametrize("l_max", [0, 1, 2, 3])
 @pytest.mark.parametrize("kind", ["none", "coulomb"])
 def test_forces_are_minus_the_gradient(kind: str, l_max: int) -> None:
-    model, frames, step = potential(kind, l_max=l_max), brine(), 2e-5
+    model, frames, step = potential(kind, l_max=l_max), brine(), 1e-5
     forces = model.evaluate(Batch.of(frames)).forces.numpy()
     for atom, axis in [(0, 0), (1, 1), (5, 2), (18, 0), (19, 1)]:
         shift = np.zeros_like(frames["positions"])
@@ -181,7 +188,7 @@ def test_systems_of_a_batch_do_not_see_each_other() -> None:
 def test_spread_is_the_standard_deviation_of_the_members_forces() -> None:
     committee, frames = potential(members=3), brine()
     batch = Batch.of(frames)
-    forces = [Potential([n], {"baseline": "coulomb", "permittivities": {}}).evaluate(batch).forces
+    forces = [Potential([n], about()).evaluate(batch).forces
               for n in potential(members=3)._networks]  # fmt: skip
     expected = np.stack(forces).std(axis=0)
     found = committee.evaluate(batch, spread=True)
@@ -201,9 +208,9 @@ def test_moving_atoms_with_a_kept_list_is_the_same_as_a_fresh_one() -> None:
 
 def test_a_saved_potential_is_the_same_potential(tmp_path) -> None:  # type: ignore[no-untyped-def]
     model, batch = potential(dtype=torch.float32), Batch.of(brine())
-    about = {"baseline": "coulomb", "permittivities": {"NaCl-1": 78.3}}
-    save(tmp_path / "m.safetensors", model._networks[0], about)
-    save(tmp_path / "again.safetensors", model._networks[0], about)
+    told = {**about(), "permittivities": {"NaCl-1": 78.3}}
+    save(tmp_path / "m.safetensors", model._networks[0], told)
+    save(tmp_path / "again.safetensors", model._networks[0], told)
     loaded = Potential.load([tmp_path / "m.safetensors"], device="cpu")
     assert torch.equal(loaded.evaluate(batch).forces, model.evaluate(batch).forces)
     assert torch.equal(loaded.evaluate(batch).energy, model.evaluate(batch).energy)
@@ -213,7 +220,7 @@ def test_a_saved_potential_is_the_same_potential(tmp_path) -> None:  # type: ign
 
 def test_files_that_are_not_potentials_are_refused_in_one_line(tmp_path) -> None:  # type: ignore[no-untyped-def]
     model, path = potential(), tmp_path / "m.safetensors"
-    save(path, model._networks[0], {"baseline": "none", "permittivities": {}})
+    save(path, model._networks[0], about("none"))
     whole = path.read_bytes()
     for damage in (whole[:-100], b"hello", b""):
         path.write_bytes(damage)
@@ -221,8 +228,13 @@ def test_files_that_are_not_potentials_are_refused_in_one_line(tmp_path) -> None
             Potential.load([path])
     with pytest.raises(UserError, match="no such file"):
         Potential.load([tmp_path / "nowhere"])
+    another = Network(StudentConfig(), SPECIES, shifts=[0.0] * 4, scale=1.0, neighbours=1.0)
+    another.config = model._networks[0].config
+    save(path, another, about("none"))
+    with pytest.raises(UserError, match="its weights are not those"):
+        Potential.load([path])
     path.write_bytes(whole)
-    save(tmp_path / "other", model._networks[0], {"baseline": "coulomb", "permittivities": {}})
+    save(tmp_path / "other", model._networks[0], about())
     with pytest.raises(UserError, match="same committee"):
         Potential.load([path, tmp_path / "other"])
 
@@ -233,3 +245,17 @@ def test_an_unknown_element_is_named() -> None:
     numbers[-1] = 35
     with pytest.raises(UserError, match="Br is unknown"):
         potential().evaluate(Batch.of(frames.with_arrays(numbers=numbers)))
+
+
+def test_walls_stand_where_the_training_frames_end() -> None:
+    """1.5 Å apart, 0.1 Å inside the wall of 1.6 Å: 80 eV/Å³ · (0.1 Å)³ and three times that over 0.1 Å."""
+    found = closest(SPECIES, [(torch.tensor([[0, 0, 1.6], [0, 3.0, 0]]), torch.tensor([0, 1]), torch.tensor([0, 0]))])
+    assert found[0][0] == pytest.approx(1.6)
+    assert found[0][1] == found[1][0] == pytest.approx(3.0)
+    assert found[2][3] == pytest.approx(1.66 + 1.02), "never met: the covalent radii of Na and Cl"
+    pair = Frames.uniform(np.array([1, 1]), 1, positions=np.array([[0, 0, 0], [1.5, 0, 0]]), cell=np.eye(3) * 20)
+    walled, bare = potential("none"), potential("none")
+    bare._core._radii.zero_()
+    parts = [model.evaluate(Batch.of(pair)) for model in (walled, bare)]
+    assert float(parts[0].energy - parts[1].energy) == pytest.approx(0.08, abs=1e-12)
+    assert float((parts[0].forces - parts[1].forces)[1, 0]) == pytest.approx(2.4, abs=1e-12)

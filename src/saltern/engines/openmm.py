@@ -75,8 +75,8 @@ def sample(starts: Sequence[Frames], metadata: Mapping[str, Any], spec: SampleSp
         seed: of velocities and thermostat.
 
     Returns:
-        Frames with numbers, positions (unwrapped, molecules whole), cell, charges, molecules, system, trajectory
-        ("t00", "t01", ...), time, temperature and permittivity.
+        Frames with numbers, positions (unwrapped, molecules whole; some of them `rattled`), cell, charges, molecules,
+        system, trajectory ("t00", "t01", ...), time, temperature and permittivity.
 
     Raises:
         UserError: for an ion without parameters or a platform that is not there.
@@ -86,7 +86,23 @@ def sample(starts: Sequence[Frames], metadata: Mapping[str, Any], spec: SampleSp
     shares = [len(part) for part in np.array_split(np.arange(config.frames), len(starts)) if len(part)]
     runs = ((i, shot) for i, n in enumerate(shares) for shot in run(starts[i], species, config, n, (seed, i)))
     shots = list(track(runs, f"sample {metadata['id']}", total=config.frames))
-    return Frames.concatenate([_frames(starts[i], i, [s for j, s in shots if j == i]) for i in range(len(shares))])
+    frames = [_frames(starts[i], i, [s for j, s in shots if j == i]) for i in range(len(shares))]
+    return rattled(Frames.concatenate(frames), config.rattled_fraction, config.rattle_A, seed)
+
+
+def rattled(frames: Frames, fraction: float, width: float, seed: int) -> Frames:
+    """Displace every atom of a share of the frames, evenly spread over them, by normal random numbers.
+
+    Args:
+        frames: candidates.
+        fraction: share of the frames, 0 to 1.
+        width: standard deviation of each component in Å.
+        seed: another seed, other displacements.
+    """
+    chosen = np.diff(np.floor(fraction * np.arange(len(frames) + 1) + 1e-9)) > 0
+    noise = np.random.default_rng([seed, len(frames)]).normal(scale=width, size=frames["positions"].shape)
+    moved = np.repeat(chosen, frames.atom_counts)[:, None] * noise
+    return frames.with_arrays(positions=frames["positions"] + moved)
 
 
 def _frames(start: Frames, trajectory: int, shots: Sequence[Snapshot]) -> Frames:

@@ -23,8 +23,9 @@ class Targets:
 
 
 def targets(frames: Frames, kind: str) -> Targets:
-    """Labels minus the baseline of `kind`, 'coulomb' or 'none'."""
-    energy, forces, stress = (frames[name] for name in ("energy", "forces", "stress"))
+    """Labels minus the baseline of `kind`, 'coulomb' or 'none'; stresses that were not labelled are NaN."""
+    energy, forces = frames["energy"], frames["forces"]
+    stress = frames["stress"] if "stress" in frames else np.full((len(frames), 3, 3), np.nan)
     if kind == "none":
         return Targets(energy, forces, stress)
     base = baseline(Batch.of(frames))

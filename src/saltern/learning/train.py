@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from saltern.errors import UserError
 from saltern.frames import Frames
 from saltern.learning.curve import Curve, Row
 from saltern.learning.dataset import Example, Minibatch, collate, examples
-from saltern.potentials import Network, chosen_device, derivatives, save
+from saltern.potentials import Network, chosen_device, closest, derivatives, save
 from saltern.progress import track
 from saltern.store import Release, text_hash, whole_file
 
@@ -24,14 +23,24 @@ CHECKPOINT_INTERVAL_S = 15.0
 """A killed training loses about this much."""
 
 EVALUATION_BATCH = 16
-"""Validation frames evaluated at once."""
+"""Frames evaluated at once."""
+
+WARM_UP = 0.1
+"""Share of the steps over which the learning rate rises. Without it the first steps of a large rate decide by chance
+where a network ends: on 120 frames of water the force error after 300 steps was 65 to 125 meV/Å, by seed; with it,
+66 to 79."""
+
+BETAS = (0.9, 0.99)
+"""Decay of Adam's averages of the gradient and its square. The usual 0.999 remembers a thousand steps, which is as
+long as a short training."""
 
 
 def train(release: Release, spec: TrainSpec, member: int, output: Path, curve: Path, what: str) -> None:
-    """Train one committee member: Adam, a learning rate that falls to zero along a cosine, averaged weights.
+    """Train one committee member: Adam, a learning rate that rises and falls to zero along a cosine, averaged weights.
 
     The loss is force_weight · mean (ΔF)² + energy_weight · mean (ΔE/N)² + stress_weight · mean (Δσ)² in eV and Å, of
-    labels minus the baseline. Energies of the free atoms are fitted to the training frames by least squares. A
+    labels minus the baseline. Energies of the free atoms are fitted to the training frames by least squares, before
+    training and again for every network that is validated or saved, because the loss hardly feels a constant. A
     checkpoint beside the output holds the state every few seconds; the same call after a kill goes on from it and
     ends with the same weights.
 
@@ -44,45 +53,73 @@ def train(release: Release, spec: TrainSpec, member: int, output: Path, curve: P
         what: the task, for progress lines.
 
     Raises:
-        UserError: when there is nothing to train on.
+        UserError: when there is nothing to train on, validation frames hold an element that training frames do not,
+            or stresses are asked for that were not labelled.
     """
     frames = release.frames("train")
-    if not len(frames):
-        raise UserError(f"{release.directory}: no training frames; more trajectories or smaller held-out fractions")
-    run = _Training(frames, release.frames("validation"), spec, member)
+    validation = release.frames("validation")
+    _check(frames, validation, spec, release.directory)
+    run = _Training(frames, validation, spec, member)
     identity = text_hash(release.manifest["root_hash"], spec.model_dump_json(), str(member))
     checkpoint = output.with_suffix(".checkpoint")
     rows = Curve(curve, run.resume(checkpoint, identity))
     saved = time.monotonic()
-    for epoch in track(range(run.epoch, spec.train.epochs), what, spec.train.epochs, "epoch", run.epoch, rows.note):
-        rows.add(run.one_epoch(last=epoch == spec.train.epochs - 1))
+
+    def keep() -> None:
+        nonlocal saved
         if time.monotonic() - saved > CHECKPOINT_INTERVAL_S:
             run.write(checkpoint, identity)
             saved = time.monotonic()
+
+    for epoch in track(range(run.epoch, spec.train.epochs), what, spec.train.epochs, "epoch", run.epoch, rows.note):
+        rows.add(run.one_epoch(epoch == spec.train.epochs - 1, keep))
     record = {"dataset": release.manifest["root_hash"], "member": member, "spec": spec.model_dump()}
     systems = zip(frames["system"].tolist(), frames["permittivity"].tolist(), strict=True)
-    about = {"baseline": spec.baseline.kind, "permittivities": dict(sorted(set(systems))), "training": record}
+    about = {
+        "baseline": spec.baseline.kind,
+        "closest": run.closest(),
+        "permittivities": dict(sorted(set(systems))),
+        "training": record,
+    }
     save(output, run.averaged(), about)
     checkpoint.unlink(missing_ok=True)
 
 
-@dataclass
-class _Normalisation:
-    """What is fixed from the training frames before training: energies of free atoms, scale, neighbours."""
+def _check(frames: Frames, validation: Frames, spec: TrainSpec, where: Path) -> None:
+    """Refuse frames that cannot be trained on, or validated with what is trained on."""
+    from ase.data import chemical_symbols
 
-    species: tuple[int, ...]
-    shifts: list[float]
-    scale: float
-    neighbours: float
+    if not len(frames):
+        raise UserError(f"{where}: no training frames; more trajectories or smaller held-out fractions")
+    unknown = sorted(set(validation["numbers"].tolist()) - set(frames["numbers"].tolist())) if len(validation) else []
+    if unknown:
+        names = ", ".join(chemical_symbols[z] for z in unknown)
+        raise UserError(f"{where}: {names} is in validation frames, but in no training frame; add trajectories")
+    if spec.train.stress_weight and not np.isfinite(frames.arrays.get("stress", np.nan)).all():
+        raise UserError(f"{where}: train.stress_weight: {spec.train.stress_weight:g} needs stresses of all labels")
 
-    @classmethod
-    def of(cls, frames: Frames, data: Sequence[Example]) -> _Normalisation:
-        species = tuple(int(z) for z in np.unique(frames["numbers"]))
-        counts = np.array([np.bincount(e.species, minlength=len(species)) for e in data])
-        shifts = np.linalg.lstsq(counts.astype(float), np.array([e.energy for e in data]), rcond=None)[0]
-        forces = torch.cat([e.forces for e in data])
-        pairs, atoms = sum(len(e.first) for e in data), len(frames["numbers"])
-        return cls(species, shifts.tolist(), float(forces.square().mean().sqrt()) or 1.0, max(2 * pairs / atoms, 1.0))
+
+def _normalisation(frames: Frames, data: Sequence[Example]) -> dict[str, Any]:
+    """What the training frames fix: elements, scale of forces, average number of neighbours, no free atoms yet."""
+    species = tuple(int(z) for z in np.unique(frames["numbers"]))
+    forces = torch.cat([e.forces for e in data])
+    neighbours = 2 * sum(len(e.first) for e in data) / len(frames["numbers"])
+    return {
+        "species": species,
+        "shifts": [0.0] * len(species),
+        "scale": float(forces.square().mean().sqrt()) or 1.0,
+        "neighbours": max(neighbours, 1.0),
+    }
+
+
+def _fit_shifts(network: Network, data: Sequence[Example], device: torch.device) -> None:
+    """Set the energies of the free atoms by least squares; where compositions leave a choice, to the smallest."""
+    network.shifts.zero_()
+    with torch.no_grad():
+        found = torch.cat([network(collate(chosen, device).graph) for chosen in _groups(data)]).cpu().numpy()
+    counts = np.array([np.bincount(e.species, minlength=len(network.species)) for e in data])
+    left = np.array([e.energy for e in data]) - found
+    network.shifts.copy_(torch.from_numpy(np.linalg.lstsq(counts.astype(float), left, rcond=None)[0]))
 
 
 class _Training:
@@ -96,40 +133,48 @@ class _Training:
         arguments = (spec.baseline.kind, species, spec.student.r_max_A, dtype)
         self.data = examples(frames, *arguments)
         self.validation = examples(validation, *arguments) if len(validation) else []
-        fixed = _Normalisation.of(frames, self.data)
         seed = spec.train.seed + member
-        self.network = Network(spec.student, **asdict(fixed), seed=seed, dtype=dtype).to(self.device)
+        fixed = _normalisation(frames, self.data)
+        self.network = Network(spec.student, **fixed, seed=seed, dtype=dtype).to(self.device)
+        _fit_shifts(self.network, self.data, self.device)
         self.average = [weight.detach().clone() for weight in self.network.parameters()]
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.config.learning_rate)
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.config.learning_rate, betas=BETAS)
         self.generator = np.random.default_rng(seed)
-        self.epoch, self.step, self.cpu_seconds = 0, 0, 0.0
+        self.epoch, self.step = 0, 0
+        self.left: list[int] = []
+        self.losses: list[float] = []
         self.rows: list[Row] = []
+        self.cpu_before, self.begun = 0.0, time.process_time()
 
     @property
     def steps(self) -> int:
         """Steps of the whole training."""
         return self.config.epochs * -(-len(self.data) // self.config.batch)
 
-    def one_epoch(self, last: bool) -> Row:
-        """Every training frame once; the last epoch is always validated."""
-        begun = time.process_time()
-        losses = [self._one_step(collate(chosen, self.device)) for chosen in self._shuffled()]
+    def one_epoch(self, last: bool, after_step: Callable[[], None]) -> Row:
+        """Every training frame once, or what is left of an epoch that was cut; the last epoch is always validated."""
+        if not (self.left or self.losses):
+            self.left = self.generator.permutation(len(self.data)).tolist()
+        while self.left:
+            chosen, self.left = self.left[: self.config.batch], self.left[self.config.batch :]
+            self.losses.append(self._one_step(collate([self.data[i] for i in chosen], self.device)))
+            after_step()
         self.epoch += 1
         errors: tuple[float | None, float | None] = (None, None)
         if self.validation and (last or self.epoch % self.config.validate_every == 0):
             errors = _errors(self.averaged(), self.validation, self.device)
-        self.cpu_seconds += time.process_time() - begun
-        row = Row(self.epoch, self._learning_rate(), float(np.mean(losses)), *errors, self.cpu_seconds)
+        row = Row(self.epoch, self._learning_rate(), float(np.mean(self.losses)), *errors, self._cpu_seconds())
+        self.losses = []
         self.rows.append(row)
         return row
 
-    def _shuffled(self) -> Iterator[list[Example]]:
-        order = self.generator.permutation(len(self.data))
-        for start in range(0, len(order), self.config.batch):
-            yield [self.data[i] for i in order[start : start + self.config.batch]]
+    def _cpu_seconds(self) -> float:
+        return self.cpu_before + time.process_time() - self.begun
 
     def _learning_rate(self) -> float:
-        return float(self.config.learning_rate * 0.5 * (1 + np.cos(np.pi * self.step / self.steps)))
+        done = self.step / self.steps
+        rise = min(1.0, (self.step + 1) / (WARM_UP * self.steps))
+        return float(self.config.learning_rate * rise * 0.5 * (1 + np.cos(np.pi * done)))
 
     def _one_step(self, batch: Minibatch) -> float:
         for group in self.optimiser.param_groups:
@@ -146,13 +191,19 @@ class _Training:
         return float(loss.detach())
 
     def averaged(self) -> Network:
-        """The network with its averaged weights."""
+        """The network with its averaged weights, and free atoms to suit."""
         import copy
 
         network = copy.deepcopy(self.network)
         for weight, average in zip(network.parameters(), self.average, strict=True):
             weight.data.copy_(average)
+        _fit_shifts(network, self.data, self.device)
         return network
+
+    def closest(self) -> list[list[float]]:
+        """Shortest distances between elements in the training frames."""
+        pairs = [(e.vectors, e.species[e.first], e.species[e.second]) for e in self.data]
+        return closest(self.network.species, pairs)
 
     def write(self, path: Path, identity: str) -> None:
         """Keep the state."""
@@ -162,7 +213,8 @@ class _Training:
             "average": self.average,
             "optimiser": self.optimiser.state_dict(),
             "generator": self.generator.bit_generator.state,
-            "counts": (self.epoch, self.step, self.cpu_seconds),
+            "counts": (self.epoch, self.step, self._cpu_seconds()),
+            "cut": (self.left, self.losses),
             "rows": [tuple(row) for row in self.rows],
         }
         with whole_file(path) as temporary:
@@ -176,7 +228,8 @@ class _Training:
             self.average = [average.to(self.device) for average in state["average"]]
             self.optimiser.load_state_dict(state["optimiser"])
             self.generator.bit_generator.state = state["generator"]
-            self.epoch, self.step, self.cpu_seconds = state["counts"]
+            self.epoch, self.step, self.cpu_before = state["counts"]
+            self.left, self.losses = state["cut"]
             self.rows = [Row(*row) for row in state["rows"]]
         return list(self.rows)
 
@@ -187,6 +240,11 @@ def _kept(path: Path, identity: str) -> dict[str, Any]:
         return {}
     state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     return state if state["identity"] == identity else {}
+
+
+def _groups(data: Sequence[Example]) -> list[Sequence[Example]]:
+    """As many examples at once as are evaluated together."""
+    return [data[start : start + EVALUATION_BATCH] for start in range(0, len(data), EVALUATION_BATCH)]
 
 
 def _loss(network: Network, batch: Minibatch, config: TrainConfig) -> torch.Tensor:
@@ -204,8 +262,8 @@ def _loss(network: Network, batch: Minibatch, config: TrainConfig) -> torch.Tens
 def _errors(network: Network, data: Sequence[Example], device: torch.device) -> tuple[float, float]:
     """Root mean square errors of forces (meV/Å) and energies per atom (meV)."""
     force, energy, components = 0.0, 0.0, 0
-    for start in range(0, len(data), EVALUATION_BATCH):
-        batch = collate(data[start : start + EVALUATION_BATCH], device)
+    for chosen in _groups(data):
+        batch = collate(chosen, device)
         found = network(batch.graph)
         forces = derivatives(found, batch.graph).forces
         force += float((forces - batch.forces).square().sum())

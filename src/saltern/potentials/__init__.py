@@ -1,6 +1,7 @@
 """Potentials: the network, its baseline, and the files that hold both."""
 
 from saltern.potentials.batch import Batch
+from saltern.potentials.core import closest
 from saltern.potentials.neighbours import NeighbourList
 from saltern.potentials.network import Graph, Network, derivatives
 from saltern.potentials.potential import Baseline, Evaluation, Potential, baseline, chosen_device, save
@@ -15,6 +16,7 @@ __all__ = [
     "Potential",
     "baseline",
     "chosen_device",
+    "closest",
     "derivatives",
     "save",
 ]

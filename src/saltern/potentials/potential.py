@@ -15,6 +15,7 @@ from saltern.config import StudentConfig
 from saltern.electrostatics import screened_coulomb
 from saltern.errors import UserError
 from saltern.potentials.batch import Batch
+from saltern.potentials.core import Core
 from saltern.potentials.neighbours import NeighbourList, Pairs
 from saltern.potentials.network import Graph, Network, derivatives
 from saltern.store import file_hash, whole_file
@@ -38,7 +39,7 @@ class Evaluation:
 
 
 class Potential:
-    """A committee of networks and the baseline that was subtracted when they were trained.
+    """A committee of networks, the baseline that was subtracted when they were trained, and walls where data end.
 
     Attributes:
         device: where it computes.
@@ -54,6 +55,7 @@ class Potential:
         self._neighbours = NeighbourList(networks[0].config.r_max_A)
         self._baseline = str(about["baseline"])
         self.device = networks[0].shifts.device
+        self._core = Core(about["closest"], self.device)
         self.species = networks[0].species
         self.r_max = networks[0].config.r_max_A
         self.members = len(networks)
@@ -73,12 +75,12 @@ class Potential:
         loaded = [_read(Path(path), place) for path in paths]
         about = loaded[0][1]
         for path, (_, other) in zip(paths, loaded, strict=True):
-            if any(other[key] != about[key] for key in ("species", "baseline", "permittivities")):
+            if any(other[key] != about[key] for key in ("species", "baseline", "closest", "permittivities")):
                 raise UserError(f"{path}: not of the same committee as {paths[0]}")
         return cls([network for network, _ in loaded], about, [file_hash(path) for path in paths])
 
     def evaluate(self, batch: Batch, *, stress: bool = False, spread: bool = False) -> Evaluation:
-        """Energy and forces of the first member plus the baseline; stress and the committee's spread on request.
+        """Energy and forces of the first member plus baseline and core; stress and the committee's spread on request.
 
         Raises:
             UserError: for an element that the potential does not know.
@@ -87,7 +89,8 @@ class Potential:
         pairs = self._neighbours.pairs(batch)
         species = self._species_of(batch)
         results = [_derived(n, pairs, species, batch) for n in (self._networks if spread else self._networks[:1])]
-        energy, forces, virial = results[0]
+        parts = (results[0], self._core(pairs, species, batch))
+        energy, forces, virial = (network + core for network, core in zip(*parts, strict=True))
         stresses = virial / batch.volumes.view(-1, 1, 1)
         if self._baseline == "coulomb":
             base = baseline(batch)
@@ -149,7 +152,8 @@ def save(path: Path, network: Network, about: Mapping[str, Any]) -> None:
     Args:
         path: the file, whole or not at all.
         network: its weights and normalisation are stored.
-        about: baseline, permittivities by system, and the record of its training.
+        about: baseline, closest (species, species) distances in Å, permittivities by system, and the record of its
+            training.
     """
     from safetensors.torch import save_file
 
@@ -191,13 +195,16 @@ def _read(path: Path, device: torch.device) -> tuple[Network, dict[str, Any]]:
         neighbours=about["neighbours"],
         dtype=getattr(torch, about["precision"]),
     )
-    network.load_state_dict(weights, strict=False)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(f"{path}: its weights are not those of the network it describes") from error
     return network.to(device), about
 
 
 def _derived(network: Network, pairs: Pairs, species: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Energy, forces and strain derivative of one network."""
-    vectors = pairs.vectors.to(network.readout.dtype).requires_grad_()
+    vectors = pairs.vectors.detach().to(network.readout.dtype).requires_grad_()
     graph = Graph(vectors, pairs.first, pairs.second, species, batch.system_index, batch.systems)
     energy = network(graph)
     forces, virial = derivatives(energy, graph)
