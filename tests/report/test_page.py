@@ -118,4 +118,4 @@ def test_summary_is_the_page_in_a_few_lines(data):
     assert "240 frames requested = 237 accepted + 3 quarantined, 1 large-force, 2 scf-not-converged" in lines[2]
     assert any("51.2 ± 1.1 meV/Å" in line for line in lines)
     assert any("committee spread" in line for line in lines)
-    assert any("self-diffusion Cl" in line and "experiment 1.472" in line for line in lines)
+    assert any("D Cl" in line and "(experiment 1.472)" in line for line in lines)

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from saltern.report import figures, snapshot, words
-from saltern.report.data import LevelData, PropertyRow, ReportData, Snapshot
+from saltern.report.data import LevelData, ReportData, Snapshot
 from saltern.report.experiment import experiment
 from saltern.store import whole_file
 
 COMPARED = ("self-diffusion", "coordination number")
 """Quantities that are also drawn."""
+SUMMARISED = {"first peak position": "peak", "coordination number": "neighbours", "self-diffusion": "D"}
+"""Quantities in the summary, and what they are called there."""
 _PICTURED_ATOMS = 1500
 """Atoms in all pictures for print together."""
 
@@ -71,19 +73,27 @@ def summary(data: ReportData) -> str:
             f"  force error on held-out frames {words.force_error(level)}; {words.simulated(level)} simulated",
         ]
         lines += [f"  {data.system(row.system).label}: {row.stopped}" for row in level.health if row.stopped]
-        lines += [_line(data, row) for row in level.properties if row.experiment and row.quantity in COMPARED]
+        lines += [f"  {data.system(s).label}: {'; '.join(parts)}" for s, parts in _measured(level).items()]
+        doubted = sum(not row.believed and row.quantity == "self-diffusion" for row in level.properties)
+        if doubted:
+            lines.append(
+                f"  {doubted} diffusion coefficients are not yet diffusive: longer runs are needed (see the report)"
+            )
     return "\n".join(lines) + "\n"
 
 
-def _line(data: ReportData, row: PropertyRow) -> str:
-    """One comparison with experiment."""
-    assert row.experiment is not None
-    value = f"{words.plus_minus(row.value)} {words.unit(row.unit)}".strip()
-    doubt = "" if row.believed else f" [{row.remark}]"
-    return (
-        f"  {data.system(row.system).label}: {row.quantity} {row.species} {value}, "
-        f"experiment {row.experiment.value:g} ({row.experiment.remark}){doubt}"
-    )
+def _measured(level: LevelData) -> dict[str, list[str]]:
+    """The numbers of each system that can be believed, where ions meet the solvent and how they move."""
+    parts: dict[str, list[str]] = {}
+    for row in level.properties:
+        told = SUMMARISED.get(row.quantity)
+        hydration = row.species.endswith("-O") and row.species != "O-O"
+        if told is None or not row.believed or row.value.value is None or not (told == "D" or hydration):
+            continue
+        known = f" (experiment {row.experiment.value:g})" if row.experiment else ""
+        text = f"{told} {row.species} {words.plus_minus(row.value)} {words.unit(row.unit)}".strip()
+        parts.setdefault(row.system, []).append(text + known)
+    return parts
 
 
 def _view(data: ReportData, level: LevelData) -> dict[str, Any]:
