@@ -234,6 +234,7 @@ def test_release_appears_whole_or_not_at_all_and_never_changes(tmp_path: Path) -
 def test_verify_names_every_changed_file(tmp_path: Path) -> None:
     write_release([part(tmp_path / "a", "a", [labelled("a", 6)])], "test", CollectConfig(), tmp_path / "r")
     release = open_release(tmp_path / "r")
+    (tmp_path / "r" / ".snakemake_timestamp").touch()
     release.verify()
     for name in release.manifest["files"]:
         path = tmp_path / "r" / name

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 FORMAT = "saltern-release"
 FORMAT_VERSION = 1
+UNLISTED = {"manifest.json", ".snakemake_timestamp"}
+"""What a release holds beside the files that its manifest lists; Snakemake marks directories that a rule made."""
 FOLDERS = {"shard": "shards", "quarantine": "quarantine"}
 
 
@@ -168,7 +170,7 @@ class Release:
         listed = self.manifest["files"]
         found = {str(p.relative_to(self.directory)) for p in self.directory.rglob("*") if p.is_file()}
         wrong = [f"{self.directory / name}: missing" for name in sorted(set(listed) - found)]
-        wrong += [f"{self.directory / n}: not in the manifest" for n in sorted(found - set(listed) - {"manifest.json"})]
+        wrong += [f"{self.directory / n}: not in the manifest" for n in sorted(found - set(listed) - UNLISTED)]
         wrong += [
             f"{self.directory / name}: changed since it was released"
             for name in sorted(found & set(listed))
