@@ -77,13 +77,15 @@ def _systems(options: argparse.Namespace) -> None:
 
 def _sample(options: argparse.Namespace) -> None:
     from saltern.config import SampleSpec, System
-    from saltern.store import read_metadata, write_frames
+    from saltern.store import read_frames, read_metadata, write_frames
     from saltern.systems import compose
 
     spec = parsed(SampleSpec, options.spec)
     about = read_metadata(options.system)
     system = System(**about["system"])
-    starts = [compose(system, trajectory)[0] for trajectory in range(spec.sample.trajectories)]
+    # the first box is there already, the other trajectories start from packings of their own
+    others = (compose(system, trajectory)[0] for trajectory in range(1, spec.sample.trajectories))
+    starts = [read_frames(options.system), *others]
     if spec.sample.engine == "openmm":
         frames = _sample_classically(starts, about, spec, system.seed)
     else:

@@ -99,17 +99,11 @@ def _check(frames: Frames, validation: Frames, spec: TrainSpec, where: Path) -> 
         raise UserError(f"{where}: train.stress_weight: {spec.train.stress_weight:g} needs stresses of all labels")
 
 
-def _normalisation(frames: Frames, data: Sequence[Example]) -> dict[str, Any]:
-    """What the training frames fix: elements, scale of forces, average number of neighbours, no free atoms yet."""
-    species = tuple(int(z) for z in np.unique(frames["numbers"]))
+def _normalisation(data: Sequence[Example]) -> dict[str, float]:
+    """What the training frames fix before training: scale of forces and average number of neighbours."""
     forces = torch.cat([e.forces for e in data])
-    neighbours = 2 * sum(len(e.first) for e in data) / len(frames["numbers"])
-    return {
-        "species": species,
-        "shifts": [0.0] * len(species),
-        "scale": float(forces.square().mean().sqrt()) or 1.0,
-        "neighbours": max(neighbours, 1.0),
-    }
+    neighbours = 2 * sum(len(e.first) for e in data) / len(forces)
+    return {"scale": float(forces.square().mean().sqrt()) or 1.0, "neighbours": max(neighbours, 1.0)}
 
 
 def _fit_shifts(network: Network, data: Sequence[Example], device: torch.device) -> None:
@@ -134,8 +128,9 @@ class _Training:
         self.data = examples(frames, *arguments)
         self.validation = examples(validation, *arguments) if len(validation) else []
         seed = spec.train.seed + member
-        fixed = _normalisation(frames, self.data)
-        self.network = Network(spec.student, **fixed, seed=seed, dtype=dtype).to(self.device)
+        self.network = Network(
+            spec.student, species, shifts=[0.0] * len(species), seed=seed, dtype=dtype, **_normalisation(self.data)
+        ).to(self.device)
         _fit_shifts(self.network, self.data, self.device)
         self.average = [weight.detach().clone() for weight in self.network.parameters()]
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.config.learning_rate, betas=BETAS)
