@@ -37,7 +37,10 @@ def test_validate_tells_each_mistake_in_one_line_and_exits_with_2(
         (["validate", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
         (["verify", "nowhere"], "cannot be read"),
         (["compose", "x.h5", "--system", '{"salt": "NaCl", "molalty": 2}'], "--system: molalty"),
-        (["label", "nowhere.h5", "x.h5", "--frames", "0:2", "--spec", "{}"], "nowhere.h5: no such file"),
+        (
+            ["label", "nowhere.h5", "x.h5", "--frames", "0:2", "--store", "s", "--spec", "{}"],
+            "nowhere.h5: no such file",
+        ),
     ],
 )
 def test_wrong_input_exits_with_2_and_one_line(
@@ -51,7 +54,7 @@ def test_wrong_input_exits_with_2_and_one_line(
 
 def test_wrong_arguments_exit_with_2() -> None:
     with pytest.raises(SystemExit) as caught:
-        main(["label", "a", "b", "--frames", "5:2", "--spec", "{}"])
+        main(["label", "a", "b", "--frames", "5:2", "--store", "s", "--spec", "{}"])
     assert caught.value.code == 2
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from saltern.config import Cp2kTeacher
-from saltern.engines import make_engine
+from saltern.engines import Engine, Failure, Label, Question, make_engine
 from saltern.engines.cp2k_input import Section, frame_input
 from saltern.engines.cp2k_output import abort_message, parse_output
 from saltern.errors import LabelError, SalternError, UserError
@@ -83,11 +83,17 @@ ABORT = """\
 """
 
 
-@pytest.fixture(autouse=True)
-def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Directories of frames are made here."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    """A program and what it writes."""
     return tmp_path
+
+
+def ask(engine: Engine, numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray, charge: int) -> Label | Failure:
+    """The answer to one question."""
+    with tempfile.TemporaryDirectory() as directory:
+        [answer] = engine.answers([Question(numbers, positions, cell, charge)], Path(directory))
+    return answer
 
 
 def test_units_and_signs_of_an_output():
@@ -178,7 +184,7 @@ def program(directory: Path, body: str) -> str:
 def test_a_kill_is_not_held_against_the_frame(scratch, body, message):
     engine = make_engine(Cp2kTeacher(executable=program(scratch, body)))
     with pytest.raises(SalternError, match=message) as error:
-        engine.label(NUMBERS, POSITIONS, CELL, 0)
+        ask(engine, NUMBERS, POSITIONS, CELL, 0)
     assert not isinstance(error.value, LabelError)
 
 
@@ -188,14 +194,14 @@ def test_an_output_cut_off_is_not_held_against_the_frame(scratch, kept):
     (scratch / "frame").write_text(OUTPUT[:kept])
     engine = make_engine(Cp2kTeacher(executable=program(scratch, f"cp {scratch}/frame frame.out")))
     with pytest.raises(SalternError, match="cut off") as error:
-        engine.label(NUMBERS, POSITIONS, CELL, 0)
+        ask(engine, NUMBERS, POSITIONS, CELL, 0)
     assert not isinstance(error.value, LabelError)
 
 
 @needs_cp2k
-def test_forces_and_stress_are_slopes_of_the_energy(scratch):
+def test_forces_and_stress_are_slopes_of_the_energy():
     engine = make_engine(Cp2kTeacher(method="gfn1-xtb"))
-    label = engine.label(NUMBERS, POSITIONS, CELL, 0)
+    label = ask(engine, NUMBERS, POSITIONS, CELL, 0)
     h = 2e-3
     moved = np.zeros((3, 3))
     moved[0, 1] = h
@@ -206,18 +212,17 @@ def test_forces_and_stress_are_slopes_of_the_energy(scratch):
         grid = np.eye(3) + sign * strain
         energies.append(
             [
-                engine.label(NUMBERS, POSITIONS + sign * moved, CELL, 0).energy,
-                engine.label(NUMBERS, POSITIONS @ grid, CELL @ grid, 0).energy,
+                ask(engine, NUMBERS, POSITIONS + sign * moved, CELL, 0).energy,
+                ask(engine, NUMBERS, POSITIONS @ grid, CELL @ grid, 0).energy,
             ]
         )
     slopes = (np.array(energies[0]) - energies[1]) / (2 * h)
     assert abs(label.forces[0, 1]) > 0.5
     assert label.forces[0, 1] == pytest.approx(-slopes[0], abs=1e-3)
     assert label.stress[1, 2] == pytest.approx(slopes[1] / 512, abs=2e-6)
-    assert (engine.name, engine.method, label.converged) == ("cp2k", "gfn1-xtb", True)
+    assert (engine.name, engine.method) == ("cp2k", "gfn1-xtb")
     assert engine.version.startswith("20")
     assert label.cpu_seconds > 0.1
-    assert not list(scratch.iterdir())  # nothing is left of a frame that went well
 
 
 @needs_cp2k
@@ -225,24 +230,18 @@ def test_forces_and_stress_are_slopes_of_the_energy(scratch):
 def test_hydrogen_with_density_functionals(method, energy):
     # regression values of this input with CP2K 2023.1; the exact energy of H2 is -31.96 eV
     engine = make_engine(Cp2kTeacher(method=method, cutoff_Ry=200, relative_cutoff_Ry=40))
-    label = engine.label(np.array([1, 1]), np.array([[2, 2, 1.6], [2, 2, 2.35]]), np.eye(3) * 4, 0)
+    label = ask(engine, np.array([1, 1]), np.array([[2, 2, 1.6], [2, 2, 2.35]]), np.eye(3) * 4, 0)
     assert label.energy == pytest.approx(energy, abs=1e-3)
 
 
 @needs_cp2k
-def test_an_unconverged_frame_is_refused_and_its_directory_kept(scratch):
-    engine = make_engine(Cp2kTeacher(method="gfn1-xtb", eps_scf=1e-30))
-    with pytest.raises(LabelError, match=f"see {scratch}") as error:
-        engine.label(NUMBERS, POSITIONS, CELL, 0)
-    assert error.value.reason == "scf-not-converged"
-    text = next(scratch.glob("*/frame.out")).read_text()
-    assert "PROGRAM ENDED" in text  # CP2K itself saw nothing wrong
-    assert " ENERGY|" in text
+def test_an_unconverged_frame_is_refused():
+    failure = ask(make_engine(Cp2kTeacher(method="gfn1-xtb", eps_scf=1e-30)), NUMBERS, POSITIONS, CELL, 0)
+    assert failure.reason == "scf-not-converged"
 
 
 @needs_cp2k
 def test_what_cp2k_refuses_is_refused():
-    engine = make_engine(Cp2kTeacher(method="gfn1-xtb"))
-    with pytest.raises(LabelError, match="odd number of electrons") as error:
-        engine.label(NUMBERS, POSITIONS, CELL, 1)
-    assert error.value.reason == "engine-failed"
+    failure = ask(make_engine(Cp2kTeacher(method="gfn1-xtb")), NUMBERS, POSITIONS, CELL, 1)
+    assert failure.reason == "engine-failed"
+    assert "odd number of electrons" in failure.detail

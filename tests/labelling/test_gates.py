@@ -17,9 +17,9 @@ def label(**changes) -> Label:
         "energy": -1.0,
         "forces": np.array([[3.0, 4.0, 0.0], [-3.0, -4.0, 0.0]]),
         "stress": np.zeros((3, 3)),
-        "converged": True,
         "iterations": 9,
         "cpu_seconds": 1.0,
+        "scf_path": "broyden",
     }
     return Label(**{**good, **changes})
 

@@ -5,6 +5,7 @@ from snakemake.exceptions import WorkflowError
 from saltern.config import campaign_from
 from saltern.errors import UserError
 from saltern.engines import openmm
+from saltern.store import LabelStore
 from saltern.systems import problems
 
 
@@ -22,6 +23,7 @@ except UserError as error:
     raise WorkflowError("\n".join(error.lines)) from None
 
 SYSTEMS = CAMPAIGN.expanded()
+LABEL_STORE = LabelStore(CAMPAIGN.label_store)
 LEVELS = {level.name: level for level in CAMPAIGN.levels}
 
 
@@ -57,6 +59,11 @@ def label_environment(wildcards):
     """Only CP2K needs more than the core environment."""
     name = "cp2k" if LEVELS[wildcards.level].teacher.engine == "cp2k" else "core"
     return f"{workflow.basedir}/envs/{name}.yaml"
+
+
+def recalls(wildcards):
+    """Recalls that touch the labels of a batch; newer than the batch, they make it ask again."""
+    return LABEL_STORE.recalls_of("results/{campaign}/{level}/labels/{system}/{batch}.h5".format(**wildcards))
 
 
 def for_systems(pattern):

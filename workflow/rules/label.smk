@@ -1,7 +1,8 @@
 rule label:
     """Energies, forces and stress for one batch of candidate frames."""
     input:
-        "results/{campaign}/{level}/candidates/{system}.h5",
+        candidates="results/{campaign}/{level}/candidates/{system}.h5",
+        recalls=recalls,
     output:
         "results/{campaign}/{level}/labels/{system}/{batch}.h5",
     log:
@@ -17,4 +18,5 @@ rule label:
         frames=lambda wildcards: interval(LEVELS[wildcards.level].batches()[wildcards.batch]),
         spec=spec("label"),
     shell:
-        "saltern label {input} {output} --frames {params.frames} --spec {params.spec:q} 2>&1 | tee {log}"
+        "saltern label {input.candidates} {output} --frames {params.frames} --store {CAMPAIGN.label_store:q}"
+        " --spec {params.spec:q} 2>&1 | tee {log}"

@@ -37,6 +37,13 @@ def add_to(commands: Any) -> None:
     label.add_argument("candidates", type=Path)
     label.add_argument("output", type=Path)
     label.add_argument("--frames", type=interval, required=True, metavar="A:B", help="candidates A to B - 1")
+    label.add_argument(
+        "--store",
+        type=Path,
+        required=True,
+        metavar="DIRECTORY",
+        help="the label store: answers are found and kept here",
+    )
     add_spec(label)
     label.set_defaults(run=_label)
 
@@ -111,10 +118,12 @@ def _sample_with_student(starts: Sequence[Frames], about: dict[str, Any], spec: 
 def _label(options: argparse.Namespace) -> None:
     from saltern.config import LabelSpec
     from saltern.labelling import label_batch
-    from saltern.store import read_frames, read_metadata
+    from saltern.store import LabelStore, read_frames, read_metadata
 
     what = f"label {read_metadata(options.candidates)['id']} {options.output.stem}"
-    label_batch(read_frames(options.candidates), options.frames, parsed(LabelSpec, options.spec), options.output, what)
+    candidates = read_frames(options.candidates)
+    spec = parsed(LabelSpec, options.spec)
+    label_batch(candidates, options.frames, spec, LabelStore(options.store), options.output, what)
 
 
 def _collect(options: argparse.Namespace) -> None:

@@ -155,6 +155,9 @@ class Campaign(Section):
 
     campaign: Identifier
     """Name of the campaign; its results are in `results/NAME`."""
+    label_store: str = "labels"
+    """Directory of the label store, which any number of campaigns, clones and users may share: a question that one of
+    them has asked is never computed again. On a cluster it lies on the shared file system."""
     systems: tuple[SystemEntry, ...] = Field(min_length=1)
     """Systems: a list of entries, or the path of a table (`systems.tsv`, tab-separated, one row an entry)."""
     levels: tuple[Level, ...] = Field(min_length=1, max_length=1)

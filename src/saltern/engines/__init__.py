@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from saltern.config import TbliteTeacher, Teacher
-from saltern.engines.base import REASONS, Engine, Label, cpu_time
+from saltern.engines.base import REASONS, Engine, Failure, Label, Question, cpu_time
 
-__all__ = ["REASONS", "Engine", "Label", "cpu_time", "make_engine"]
+__all__ = ["REASONS", "Engine", "Failure", "Label", "Question", "cpu_time", "make_engine"]
 
 
 def make_engine(teacher: Teacher) -> Engine:

@@ -1,10 +1,11 @@
-"""What a teacher is: something that gives energy, forces and stress of one frame, or says why not."""
+"""What a teacher is: something that gives energy, forces and stress of frames, or says why not."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+import resource
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from saltern.frames import Array
@@ -18,12 +19,26 @@ REASONS: dict[str, str] = {
     "force-too-large": "a force is larger than the limit",
     "net-force": "the forces do not add up to zero within the limit",
 }
-"""Every reason of a `LabelError`, and so every reason in a ledger, with its meaning."""
+"""Every reason of a `LabelError` or a `Failure`, and so every reason in a ledger, with its meaning."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One frame, periodic in all three directions, as an engine is asked about it."""
+
+    numbers: Array
+    """(atom,) atomic numbers."""
+    positions: Array
+    """(atom, 3), Å; atoms may lie outside the cell."""
+    cell: Array
+    """(3, 3), Å, vectors as rows."""
+    charge: int
+    """Total charge, e."""
 
 
 @dataclass(frozen=True)
 class Label:
-    """What an engine found for one frame."""
+    """What an engine found for one frame, its electronic structure proven to be converged."""
 
     energy: float
     """Total energy (eV)."""
@@ -31,12 +46,26 @@ class Label:
     """(atom, 3), eV/Å."""
     stress: Array
     """(3, 3), eV/Å³, positive in tension."""
-    converged: bool
-    """Whether the engine proved that the electronic structure converged."""
     iterations: int
     """Self-consistency iterations; -1 when the engine does not tell."""
     cpu_seconds: float
-    """Processor time of this label (s)."""
+    """Processor time of this label (s), all attempts together."""
+    scf_path: str
+    """How the electronic structure was sought: the attempts in their order, the last one converged."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an engine has no label for one frame, whatever it tried."""
+
+    reason: str
+    """One of `REASONS`."""
+    detail: str
+    """The engine's own words, for people."""
+    cpu_seconds: float
+    """Processor time of all attempts (s)."""
+    scf_path: str
+    """The attempts in their order."""
 
 
 class Engine(Protocol):
@@ -51,6 +80,10 @@ class Engine(Protocol):
         """The program's own version, such as `0.8.0`."""
 
     @property
+    def build(self) -> str:
+        """How that program was made (compiler, libraries), as far as it tells; for the record only."""
+
+    @property
     def method(self) -> str:
         """Level of theory, such as `GFN1-xTB`."""
 
@@ -58,21 +91,24 @@ class Engine(Protocol):
     def settings(self) -> Mapping[str, object]:
         """Everything else that the label depends on besides the frame; JSON can hold it."""
 
-    def label(self, numbers: Array, positions: Array, cell: Array, charge: int) -> Label:
-        """Label one frame, periodic in all three directions.
+    def answers(self, questions: Sequence[Question], directory: Path) -> Iterator[Label | Failure]:
+        """Answer questions one after another, each as soon as it is settled.
+
+        An answer does not depend on which questions were asked before, beyond what the engine's own convergence
+        leaves open.
 
         Args:
-            numbers: (atom,) atomic numbers.
-            positions: (atom, 3), Å; atoms may lie outside the cell.
-            cell: (3, 3), Å, vectors as rows.
-            charge: total charge, e.
+            questions: the frames, in the order of their trajectories, so that neighbours are often alike.
+            directory: scratch space that only these questions use. It may be empty or hold what an earlier, killed
+                run left there.
 
         Raises:
-            LabelError: with one of `REASONS`, when this frame has no label.
             UserError: when the engine cannot label frames of this kind at all.
+            SalternError: when it was stopped from outside or its files are gone, which says nothing about a frame.
         """
 
 
 def cpu_time() -> float:
     """Processor time of this process and of the children it has waited for (s)."""
-    return sum(os.times()[:4])
+    usage = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(part.ru_utime + part.ru_stime for part in usage)

@@ -8,15 +8,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from saltern.config import Cp2kTeacher
-from saltern.engines.base import Label, cpu_time
+from saltern.engines.base import Failure, Label, Question, cpu_time
 from saltern.engines.cp2k_input import frame_input
 from saltern.engines.cp2k_output import Output, abort_message, ended_normally, parse_output
 from saltern.errors import LabelError, SalternError, UserError
-from saltern.frames import Array
 
 PROGRAM = "cp2k.psmp"
 
@@ -33,24 +32,25 @@ class Cp2kEngine:
         self._teacher = teacher
         self._executable = _find(teacher.executable)
         self.version = _version(self._executable)
+        self.build = ""
         self.method: str = teacher.method
         self.settings: Mapping[str, object] = teacher.model_dump(exclude={"executable"})
 
-    def label(self, numbers: Array, positions: Array, cell: Array, charge: int) -> Label:
-        """See `Engine.label`. The directory of a failed frame is kept, and named in the error.
+    def answers(self, questions: Sequence[Question], directory: Path) -> Iterator[Label | Failure]:
+        """See `Engine.answers`."""
+        for question in questions:
+            start = cpu_time()
+            try:
+                output = self._run(Path(tempfile.mkdtemp(dir=directory)), question)
+            except LabelError as error:
+                yield Failure(error.reason, error.detail, cpu_time() - start, "ot-diis")
+            else:
+                yield Label(*output, cpu_seconds=cpu_time() - start, scf_path="ot-diis")
 
-        Raises:
-            SalternError: when CP2K was stopped or its output is cut off, which says nothing about the frame.
-        """
-        start = cpu_time()
-        text = frame_input(self._teacher, numbers, positions, cell, charge)
-        directory = Path(tempfile.mkdtemp(prefix="saltern-cp2k-"))
-        output = self._run(directory, text, len(numbers))
-        shutil.rmtree(directory)
-        return Label(output.energy, output.forces, output.stress, True, output.steps, cpu_seconds=cpu_time() - start)
-
-    def _run(self, directory: Path, text: str, atoms: int) -> Output:
+    def _run(self, directory: Path, question: Question) -> Output:
         """Run CP2K on an input and read what it wrote."""
+        atoms = len(question.numbers)
+        text = frame_input(self._teacher, question.numbers, question.positions, question.cell, question.charge)
         (directory / "frame.inp").write_text(text, encoding="utf-8")
         process = subprocess.run(
             [self._executable, "-i", "frame.inp", "-o", "frame.out"],

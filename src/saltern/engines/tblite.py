@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 from tblite import _libtblite
@@ -17,13 +19,15 @@ from tblite.interface import Calculator
 from tblite.library import get_version
 
 from saltern.config import TbliteTeacher
-from saltern.engines.base import Label, cpu_time
+from saltern.engines.base import Failure, Label, Question, cpu_time
 from saltern.errors import LabelError
-from saltern.frames import Array
 from saltern.units import BOHR, BOLTZMANN, HARTREE
 
 DENSITY_CRITERION = 2e-5
 """Largest density error of a converged cycle at accuracy 1; tblite scales it with the accuracy."""
+
+PATH = "broyden"
+"""The one way in which tblite seeks the electronic structure."""
 
 _CYCLE = re.compile(r"\s*(\d+)\s+\S+\s+\S+\s+(\S+)\s*")
 
@@ -36,21 +40,30 @@ class TbliteEngine:
     def __init__(self, teacher: TbliteTeacher) -> None:
         self._teacher = teacher
         self.version = ".".join(map(str, get_version()))
+        self.build = f"tblite {metadata.version('tblite')} from its wheel"
         self.method: str = teacher.method
         self.settings: Mapping[str, object] = teacher.model_dump()
 
-    def label(self, numbers: Array, positions: Array, cell: Array, charge: int) -> Label:
-        """See `Engine.label`. Each frame starts from the atoms, so a label does not depend on the one before."""
+    def answers(self, questions: Sequence[Question], directory: Path) -> Iterator[Label | Failure]:  # noqa: ARG002, the protocol's
+        """See `Engine.answers`. Each frame starts from the atoms; nothing is left in the directory."""
+        for question in questions:
+            start = cpu_time()
+            try:
+                yield self._label(question, start)
+            except LabelError as error:
+                yield Failure(error.reason, error.detail, cpu_time() - start, PATH)
+
+    def _label(self, question: Question, start: float) -> Label:
+        """The label of one frame."""
         _use_one_thread()
-        start = cpu_time()
         lines: list[str] = []
         try:
             calculator = Calculator(
                 self.method,
-                numbers,
-                positions / BOHR,
-                charge=float(charge),
-                lattice=cell / BOHR,
+                question.numbers,
+                question.positions / BOHR,
+                charge=float(question.charge),
+                lattice=question.cell / BOHR,
                 periodic=np.ones(3, dtype=bool),
                 color=False,
                 logger=lines.append,
@@ -65,10 +78,10 @@ class TbliteEngine:
         return Label(
             energy=float(result["energy"]) * HARTREE,
             forces=-result["gradient"] * HARTREE / BOHR,
-            stress=result["virial"] * HARTREE / abs(np.linalg.det(cell)),
-            converged=True,
+            stress=result["virial"] * HARTREE / abs(np.linalg.det(question.cell)),
             iterations=_proven_cycles(lines, self._teacher.accuracy),
             cpu_seconds=cpu_time() - start,
+            scf_path=PATH,
         )
 
 

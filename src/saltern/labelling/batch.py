@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
+import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from saltern.config import LabelConfig, LabelSpec
-from saltern.engines import Engine, Label, cpu_time, make_engine
+from saltern.engines import Engine, Failure, Label, Question, make_engine
 from saltern.errors import LabelError, UserError
-from saltern.fields import FIELDS
 from saltern.frames import Frames
 from saltern.labelling import gates
-from saltern.labelling.question import canonical_json, label_key
+from saltern.labelling.question import question_key
+from saltern.labelling.records import Record, answer_of, record_of
 from saltern.progress import say, track
-from saltern.store import Journal, read_metadata, write_frames
+from saltern.store import LabelStore, write_frames
 
 NEEDED = ("numbers", "positions", "cell", "charges", "system", "trajectory", "time")
 KEPT = (*NEEDED, "molecules", "temperature", "permittivity")
 """What a labelled frame keeps of its candidate."""
 
 
-def label_batch(candidates: Frames, frames: range, spec: LabelSpec, output: Path, what: str) -> None:
+def label_batch(candidates: Frames, frames: range, spec: LabelSpec, store: LabelStore, output: Path, what: str) -> None:
     """Label some candidates and write all of them, accepted or quarantined, in their order.
 
-    Finished frames are kept in a journal beside `output` until the file is whole; running again after a kill labels
-    the remaining ones only. A file that already answers the same question is left as it is. A quarantined frame has a
+    Every answer goes into the store as soon as it is there, so running again after a kill asks the engine for the
+    remaining ones only, and a question that any campaign has asked before costs a look-up. A quarantined frame has a
     reason, and NaN where no label was found.
 
     Args:
         candidates: frames with at least the quantities `NEEDED`; the charges (e) add up to the total charge.
         frames: which of them are in this batch.
         spec: the teacher and what is required of its labels.
+        store: where answers are looked up and kept.
         output: file to make.
         what: the task, for progress lines.
 
@@ -44,18 +45,24 @@ def label_batch(candidates: Frames, frames: range, spec: LabelSpec, output: Path
     """
     batch = _chosen(candidates, frames, what)
     engine = make_engine(spec.teacher)
-    keys = [_key(engine, frame, spec.numerics) for frame in batch]
-    identity = _identity(batch, keys, spec)
-    journal = Journal(output.with_suffix(".journal"), identity)
-    if _is_there(output, identity):
-        say(f"{what}: {output} is whole and answers the same question, nothing to do")
-    else:
-        _label_rest(engine, batch, keys, spec.label, journal, what)
-        labelled = Frames.concatenate([journal.read(part) for part in range(len(batch))])
-        about = {"name": engine.name, "version": engine.version, "method": engine.method}
-        write_frames(output, labelled, {"spec": _plain(spec), "engine": about, "identity": identity})
-        say(f"{what}: {_summary(labelled)}")
-    journal.discard()
+    questions = [_question(frame) for frame in batch]
+    keys = [question_key(question, engine, spec.numerics) for question in questions]
+    refusals = [_refusal(question, spec.label) for question in questions]
+    asked = {key: question for key, question, no in zip(keys, questions, refusals, strict=True) if no is None}
+    records = _records(engine, asked, spec.numerics, store, output.with_suffix(".work"), what)
+    parts = []
+    for frame, key, refusal in zip(batch, keys, refusals, strict=True):
+        answer = refusal or answer_of(records[key])
+        complaint = _complaint(answer, spec.label)
+        about = _provenance(key, engine, records.get(key, {}), complaint)
+        parts.append(frame.with_arrays(**_arrays(answer, len(frame["numbers"])), **about))
+        if complaint:
+            where = f"trajectory {frame['trajectory'][0]} at {frame['time'][0]:g} fs"
+            say(f"{what}: {where} quarantined, {complaint}")
+    labelled = Frames.concatenate(parts)
+    engine_about = {"name": engine.name, "version": engine.version, "method": engine.method}
+    write_frames(output, labelled, {"spec": _plain(spec), "engine": engine_about})
+    say(f"{what}: {_summary(labelled)}")
 
 
 def _chosen(candidates: Frames, frames: range, what: str) -> Frames:
@@ -71,22 +78,19 @@ def _chosen(candidates: Frames, frames: range, what: str) -> Frames:
     return kept.select(frames)
 
 
-def _charge(frame: Frames) -> int:
-    """Total charge of a single frame, e."""
-    return round(float(frame["charges"].sum()))
+def _question(frame: Frames) -> Question:
+    """What is asked about a single frame."""
+    return Question(frame["numbers"], frame["positions"], frame["cell"][0], round(float(frame["charges"].sum())))
 
 
-def _key(engine: Engine, frame: Frames, numerics: int) -> str:
-    """Label key of a single frame."""
-    return label_key(
-        frame["numbers"],
-        frame["positions"],
-        frame["cell"][0],
-        _charge(frame),
-        engine.name,
-        engine.version,
-        {**engine.settings, "numerics": numerics},
-    )
+def _refusal(question: Question, limits: LabelConfig) -> Failure | None:
+    """Why a question is not even asked."""
+    try:
+        gates.check_structure(question.positions, question.cell)
+        gates.check_distances(question.positions, question.cell, limits.min_distance_A)
+    except LabelError as error:
+        return Failure(error.reason, error.detail, cpu_seconds=0.0, scf_path="")
+    return None
 
 
 def _plain(spec: LabelSpec) -> dict[str, Any]:
@@ -94,91 +98,74 @@ def _plain(spec: LabelSpec) -> dict[str, Any]:
     return spec.model_dump(exclude={"teacher": {"executable"}, "label": {"batch"}})
 
 
-def _identity(batch: Frames, keys: Sequence[str], spec: LabelSpec) -> str:
-    """Hash of all that the output file follows from: questions, specification and what is kept of the candidates."""
-    digest = hashlib.sha256(canonical_json([keys, _plain(spec), batch.offsets.tolist()]).encode())
-    for name, array in sorted(batch.arrays.items()):
-        content = canonical_json(array.tolist()).encode() if FIELDS[name].is_text else array.tobytes()
-        digest.update(name.encode() + b"\n" + content)
-    return digest.hexdigest()
-
-
-def _is_there(output: Path, identity: str) -> bool:
-    """Whether a whole file of this identity exists."""
-    try:
-        return bool(read_metadata(output).get("identity") == identity)
-    except UserError:
-        return False
-
-
-def _label_rest(
-    engine: Engine, batch: Frames, keys: Sequence[str], limits: LabelConfig, journal: Journal, what: str
-) -> None:
-    """Label the frames that the journal lacks, and add each to it as soon as it is finished."""
-    finished = journal.parts()
-    rest = [part for part in range(len(batch)) if part not in finished]
-    refused = 0
+def _records(
+    engine: Engine, asked: Mapping[str, Question], numerics: int, store: LabelStore, directory: Path, what: str
+) -> dict[str, Record]:
+    """The record of every key: from the store where it is there, from the engine otherwise."""
+    records = {key: record for key in asked if (record := store.find(key)) is not None}
+    rest = [key for key in asked if key not in records]
+    if records:
+        say(f"{what}: {len(records)} of {len(asked)} answers are in the label store")
+    if not rest:
+        return records
     seconds: list[float] = []
-    if finished and rest:
-        say(f"{what}: {len(finished)} frames are labelled already")
-
-    def note() -> str:
-        return f"{refused} quarantined, {np.mean(seconds):.2f} CPU s a frame"
-
-    for part in track(rest, what, total=len(batch), done=len(finished), note=note):
-        labelled, complaint = _labelled(engine, batch.select([part]), keys[part], limits)
-        journal.write(part, labelled)
-        seconds.append(float(labelled["cpu_seconds"][0]))
-        if complaint:
-            refused += 1
-            say(f"{what}: {_name(batch, part)} quarantined, {complaint}")
+    directory.mkdir(parents=True, exist_ok=True)
+    answers = engine.answers([asked[key] for key in rest], directory)
+    counted = track(
+        rest, what, total=len(asked), done=len(records), note=lambda: f"{np.mean(seconds):.2f} CPU s a frame"
+    )
+    for key, answer in zip(counted, answers, strict=True):
+        record = record_of(asked[key], engine, numerics, answer, store.recalled(key))
+        records[key] = store.add(key, record)
+        seconds.append(answer.cpu_seconds)
+    shutil.rmtree(directory, ignore_errors=True)
+    return records
 
 
-def _name(batch: Frames, part: int) -> str:
-    """A frame of the batch, as people find it again."""
-    return f"trajectory {batch['trajectory'][part]} at {batch['time'][part]:g} fs"
-
-
-def _labelled(engine: Engine, frame: Frames, key: str, limits: LabelConfig) -> tuple[Frames, str]:
-    """A single frame with its label and provenance, and why it was not accepted ('' when it was)."""
-    start = cpu_time()
-    label, reason, complaint = None, "", ""
+def _complaint(answer: Label | Failure, limits: LabelConfig) -> LabelError | None:
+    """Why a frame is quarantined, None when its label is believed."""
+    if isinstance(answer, Failure):
+        return LabelError(answer.reason, answer.detail)
     try:
-        gates.check_structure(frame["positions"], frame["cell"][0])
-        gates.check_distances(frame["positions"], frame["cell"][0], limits.min_distance_A)
-        label = engine.label(frame["numbers"], frame["positions"], frame["cell"][0], _charge(frame))
-        gates.check_finite(label)
-        gates.check_largest_force(label, limits.max_force_eV_A)
-        gates.check_net_force(label, limits.max_net_force_eV_A)
+        gates.check_finite(answer)
+        gates.check_largest_force(answer, limits.max_force_eV_A)
+        gates.check_net_force(answer, limits.max_net_force_eV_A)
     except LabelError as error:
-        reason, complaint = error.reason, str(error)
-    answer = _answer(label or _no_label(len(frame["numbers"]), cpu_time() - start))
-    provenance = {
+        return error
+    return None
+
+
+def _arrays(answer: Label | Failure, atoms: int) -> dict[str, Any]:
+    """An answer as the arrays of a single frame; NaN and -1 where there is none."""
+    common = {"cpu_seconds": [answer.cpu_seconds], "scf_path": [answer.scf_path]}
+    if isinstance(answer, Failure):
+        nothing = {"energy": [np.nan], "forces": np.full((atoms, 3), np.nan), "stress": np.full((1, 3, 3), np.nan)}
+        return {**common, **nothing, "converged": [False], "iterations": [-1]}
+    return {
+        **common,
+        "energy": [answer.energy],
+        "forces": answer.forces,
+        "stress": [answer.stress],
+        "converged": [True],
+        "iterations": [answer.iterations],
+    }
+
+
+def _provenance(key: str, engine: Engine, record: Record, complaint: LabelError | None) -> dict[str, Any]:
+    """Who labelled a single frame, when and where; `record` is empty for a question that was not asked."""
+    kept = record.get("record", {})
+    return {
         "label_key": [key],
         "engine": [engine.name],
         "engine_version": [engine.version],
+        "engine_build": [kept.get("build", "")],
         "method": [engine.method],
-        "accepted": [not reason],
-        "reason": [reason],
+        "accepted": [complaint is None],
+        "reason": [complaint.reason if complaint else ""],
+        "host": [kept.get("host", "")],
+        "date": [kept.get("date", "")],
+        "recall": [kept.get("recall", "")],
     }
-    return frame.with_arrays(**answer, **provenance), complaint
-
-
-def _answer(label: Label) -> Mapping[str, Any]:
-    """A label as the arrays of a single frame."""
-    return {
-        "energy": [label.energy],
-        "forces": label.forces,
-        "stress": [label.stress],
-        "converged": [label.converged],
-        "iterations": [label.iterations],
-        "cpu_seconds": [label.cpu_seconds],
-    }
-
-
-def _no_label(atoms: int, cpu_seconds: float) -> Label:
-    """What stands where there is no label."""
-    return Label(np.nan, np.full((atoms, 3), np.nan), np.full((3, 3), np.nan), False, -1, cpu_seconds)
 
 
 def _summary(labelled: Frames) -> str:

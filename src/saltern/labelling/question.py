@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from saltern.engines import Engine, Question
 from saltern.frames import Array
 
 
@@ -37,13 +38,26 @@ def label_key(
         settings: everything else that the label depends on; JSON can hold it.
     """
     asked = {"atoms": len(numbers), "charge": charge, "engine": engine, "settings": settings, "version": version}
-    digest = hashlib.sha256(canonical_json(asked).encode() + b"\n")
+    digest = hashlib.sha256(_canonical_json(asked).encode() + b"\n")
     digest.update(np.asarray(numbers, dtype="<i4").tobytes())
     for coordinates in (positions, cell):
         digest.update((np.asarray(coordinates, dtype="<f8") + 0.0).tobytes())
     return digest.hexdigest()
 
 
-def canonical_json(value: object) -> str:
+def question_key(question: Question, engine: Engine, numerics: int) -> str:
+    """The key of a question to an engine; `numerics` is the version of the labelling stage's arithmetic."""
+    return label_key(
+        question.numbers,
+        question.positions,
+        question.cell,
+        question.charge,
+        engine.name,
+        engine.version,
+        {**engine.settings, "numerics": numerics},
+    )
+
+
+def _canonical_json(value: object) -> str:
     """One line of JSON that is the same for the same content."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -4,10 +4,12 @@ from saltern.store.collect import collect_system
 from saltern.store.files import file_hash, read_json, text_hash, whole_file, write_json
 from saltern.store.hdf5 import read_frames, read_metadata, write_frames
 from saltern.store.journal import Journal
+from saltern.store.labels import LabelStore
 from saltern.store.release import Release, open_release, write_release
 
 __all__ = [
     "Journal",
+    "LabelStore",
     "Release",
     "collect_system",
     "file_hash",

@@ -17,8 +17,8 @@ from saltern.store.hdf5 import read_frames, read_metadata, write_frames
 if TYPE_CHECKING:
     import pandas as pd
 
-NOT_IN_SHARDS = ("cpu_seconds",)
-"""Differs between two runs that give the same labels, so it is kept in the index only."""
+NOT_IN_SHARDS = ("cpu_seconds", "host", "date", "engine_build", "recall")
+"""May differ between two runs that give the same labels, so these are kept in the index only."""
 
 
 def collect_system(system: Path, labels: Sequence[Path], requested: int, directory: Path) -> None:

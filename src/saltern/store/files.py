@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -15,10 +16,17 @@ from saltern.errors import UserError
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def whole_file(path: str | Path, *, replace: bool = True) -> Iterator[Path]:
     """Write beside, flush, rename: yields a temporary path that becomes `path` when the block succeeds.
 
     When the block fails nothing is left behind and an older file at `path` stays as it was.
+
+    Args:
+        path: the file to make.
+        replace: whether a file that is there already gives way.
+
+    Raises:
+        FileExistsError: when it is there and does not give way.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,10 +37,28 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         yield temporary
         _flush(temporary)
         temporary.chmod(0o644)
-        temporary.replace(path)
+        if replace:
+            temporary.replace(path)
+        else:
+            _publish(temporary, path)
         _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    """Give a file its name unless that is taken, with no moment between the question and the deed.
+
+    Raises:
+        FileExistsError: when it is taken.
+    """
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        # some file systems have no hard links; of two writers at the same moment the later one stays there
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK) or path.exists():
+            raise FileExistsError(path) if path.exists() else error from None
+        temporary.replace(path)
 
 
 def _flush(path: Path) -> None:
