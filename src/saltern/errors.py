@@ -33,6 +33,10 @@ class LabelError(SalternError):
         self.detail = detail
 
 
+class EngineError(SalternError):
+    """An engine was stopped from outside or lost its files: nothing is wrong with the input, run it again."""
+
+
 class SimulationError(SalternError):
     """A trajectory left the region in which its potential can be trusted."""
 

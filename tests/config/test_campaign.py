@@ -155,7 +155,7 @@ def test_specifications_come_back(demo: dict[str, Any]) -> None:
 def test_batches_cover_every_frame_once(demo: dict[str, Any]) -> None:
     demo["levels"][0]["sample"]["frames"] = 107
     demo["levels"][0]["label"]["batch"] = 25
-    batches = Campaign.model_validate(demo).levels[0].batches()
+    batches = Campaign.model_validate(demo).levels[0].batches(atoms=74)
     assert [i for frames in batches.values() for i in frames] == list(range(107))
     assert list(batches) == ["b0000", "b0001", "b0002", "b0003", "b0004"]
 

@@ -16,7 +16,7 @@ WATER = np.array([[0.0, 0.0, 0.119262], [0.0, 0.763239, -0.477047], [0.0, -0.763
 
 def ask(engine: Engine, numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray, charge: int) -> Label | Failure:
     """The answer to one question."""
-    [answer] = engine.answers([Question(numbers, positions, cell, charge)], Path())
+    [answer] = engine.answers([Question(numbers, positions, cell, charge)], [0], Path())
     return answer
 
 

@@ -76,7 +76,9 @@ def test_labels_and_provenance(tmp_path, store):
     labelled = read_frames(output)
     engine = make_engine(SPEC.teacher)
     for row, index in enumerate((1, 2)):
-        [expected] = engine.answers([Question(frames["numbers"][:6], frames.of(index, "positions"), CELL, 0)], tmp_path)
+        [expected] = engine.answers(
+            [Question(frames["numbers"][:6], frames.of(index, "positions"), CELL, 0)], [0], tmp_path
+        )
         assert labelled["energy"][row] == expected.energy
         assert (labelled.of(row, "forces") == expected.forces).all()
         assert (labelled["stress"][row] == expected.stress).all()
@@ -145,7 +147,7 @@ def test_the_charge_is_the_sum_of_the_formal_charges(tmp_path, store):
     )
     label_batch(frames, range(1), SPEC, store, tmp_path / "b.h5", "label Na")
     question = Question(np.array([11]), np.ones((1, 3)), CELL, 1)
-    [cation] = make_engine(SPEC.teacher).answers([question], tmp_path)
+    [cation] = make_engine(SPEC.teacher).answers([question], [0], tmp_path)
     assert read_frames(tmp_path / "b.h5")["energy"][0] == cation.energy
 
 
@@ -155,7 +157,9 @@ def test_what_the_store_knows_is_not_computed_again(tmp_path, store, capsys, mon
     asked = []
     answers = TbliteEngine.answers
     monkeypatch.setattr(
-        TbliteEngine, "answers", lambda self, questions, d: asked.append(len(questions)) or answers(self, questions, d)
+        TbliteEngine,
+        "answers",
+        lambda self, rest, wanted, d: asked.append(len(wanted)) or answers(self, rest, wanted, d),
     )
     renamed = frames.with_arrays(system=["brine"] * 3, trajectory=["t0007"] * 3)  # another campaign's
     limits = LabelSpec(teacher=SPEC.teacher, label=LabelConfig(batch=7, max_force_eV_A=0.01))

@@ -103,3 +103,17 @@ def test_net_force():
     off = label(forces=np.array([[3.0, 4.0, 0.0], [-2.4, -4.0, 0.0]]))
     assert reason(gates.check_net_force, off, 0.61) == ""
     assert reason(gates.check_net_force, off, 0.59) == "net-force"
+
+
+def test_the_quick_look_for_near_atoms_sees_what_a_neighbour_list_sees():
+    from ase.neighborlist import primitive_neighbor_list
+
+    rng = np.random.default_rng(8)
+    refused = 0
+    for _ in range(60):
+        cell = np.eye(3) * 4 + rng.normal(size=(3, 3)) * 0.8
+        positions = rng.uniform(-4, 8, size=(14, 3))
+        near = len(primitive_neighbor_list("i", (True, True, True), cell, positions, 0.6)) > 0
+        assert (reason(gates.check_distances, positions, cell, 0.6) != "") == near
+        refused += near
+    assert 10 < refused < 50

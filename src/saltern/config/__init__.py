@@ -12,8 +12,11 @@ from saltern.config.campaign import (
     SimulateSpec,
     TrainSpec,
 )
-from saltern.config.load import campaign_from, load_campaign, read_systems_table
+from saltern.config.costs import JOB_OVERHEAD_S, expected_seconds, frames_per_job
+from saltern.config.limits import LimitsConfig
+from saltern.config.load import campaign_from, load_campaign, read_systems_table, refuse
 from saltern.config.reference import reference
+from saltern.config.size import Size, exceeded, shared_size, system_size, total
 from saltern.config.stages import (
     BaselineConfig,
     CollectConfig,
@@ -30,6 +33,7 @@ from saltern.config.stages import (
 from saltern.config.system import System, SystemEntry
 
 __all__ = [
+    "JOB_OVERHEAD_S",
     "BaselineConfig",
     "Campaign",
     "CollectConfig",
@@ -38,6 +42,7 @@ __all__ = [
     "LabelConfig",
     "LabelSpec",
     "Level",
+    "LimitsConfig",
     "ObserveConfig",
     "ObserveSpec",
     "Problem",
@@ -46,6 +51,7 @@ __all__ = [
     "Section",
     "SimulateConfig",
     "SimulateSpec",
+    "Size",
     "StudentConfig",
     "System",
     "SystemEntry",
@@ -54,7 +60,14 @@ __all__ = [
     "TrainConfig",
     "TrainSpec",
     "campaign_from",
+    "exceeded",
+    "expected_seconds",
+    "frames_per_job",
     "load_campaign",
     "read_systems_table",
     "reference",
+    "refuse",
+    "shared_size",
+    "system_size",
+    "total",
 ]

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from saltern.config.base import Section
+from saltern.config.costs import frames_per_job
+from saltern.config.limits import LimitsConfig
 from saltern.config.stages import (
     BaselineConfig,
     CollectConfig,
@@ -58,12 +60,16 @@ class Level(Section):
     observe: ObserveConfig = ObserveConfig()
     """Properties measured in them."""
 
-    def batches(self) -> dict[str, range]:
+    def batches(self, atoms: int) -> dict[str, range]:
         """A system's label batches by name, each with the candidate frames in it.
 
-        They follow from the config, so the DAG needs no checkpoint to fan out.
+        They follow from the config and never from labels, so the DAG needs no checkpoint to fan out.
+
+        Args:
+            atoms: of the system.
         """
-        return _groups("b", self.sample.frames, self.label.batch)
+        size = self.label.batch or frames_per_job(self.teacher, atoms, self.sample.frames)
+        return _groups("b", self.sample.frames, size)
 
     def chunks(self) -> dict[str, range]:
         """A system's simulation jobs by name, each with the replicas run in it."""
@@ -77,7 +83,7 @@ class Level(Section):
         """Everything a stage's outcome depends on besides its input files, as one line of canonical JSON.
 
         Snakemake reruns a job when this text changes, so it holds that stage's own sections and nothing else;
-        what only says how many jobs there are (batch, committee, replicas) is left out.
+        what only says how many jobs or processes there are (batch, committee, processes, replicas) is left out.
 
         Raises:
             KeyError: for a stage that has no specification.
@@ -90,7 +96,12 @@ class Level(Section):
             "simulate": SimulateSpec(simulate=self.simulate),
             "observe": ObserveSpec(observe=self.observe),
         }
-        counts = {"label": {"batch"}, "student": {"committee"}, "simulate": {"replicas", "batch"}}
+        counts = {
+            "label": {"batch"},
+            "student": {"committee"},
+            "train": {"processes"},
+            "simulate": {"replicas", "batch"},
+        }
         return _canonical(specs[stage].model_dump(exclude=counts))
 
 
@@ -162,6 +173,8 @@ class Campaign(Section):
     """Systems: a list of entries, or the path of a table (`systems.tsv`, tab-separated, one row an entry)."""
     levels: tuple[Level, ...] = Field(min_length=1, max_length=1)
     """Levels, from the most expensive teacher down. One so far: the `ions` level is being built."""
+    limits: LimitsConfig = LimitsConfig()
+    """What the campaign may take."""
 
     def expanded(self) -> dict[str, System]:
         """Every system by identifier."""
@@ -238,6 +251,9 @@ def _level_problems(index: int, level: Level) -> list[Problem]:
                 "less than 1 together with validation_fraction",
             )
         )
+    if level.train.processes > level.train.batch:
+        allowed = f"at most train.batch, {level.train.batch}; a process without a frame would only wait"
+        found.append(Problem(f"{at}.train.processes", level.train.processes, allowed))
     if not simulate.timestep_fs <= simulate.save_every_fs <= 1000 * simulate.length_ps:
         allowed = f"from timestep_fs, {simulate.timestep_fs:g}, to length_ps, {1000 * simulate.length_ps:g} fs"
         found.append(Problem(f"{at}.simulate.save_every_fs", simulate.save_every_fs, allowed))

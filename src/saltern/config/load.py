@@ -47,10 +47,18 @@ def campaign_from(data: object, path: str | Path, checks: Sequence[Check] = ()) 
         campaign = Campaign.model_validate(data)
     except ValidationError as error:
         raise UserError(*_explain(error, str(path))) from error
-    found = [p for check in (Campaign.problems, *checks) for p in check(campaign)]
+    refuse([p for check in (Campaign.problems, *checks) for p in check(campaign)], path)
+    return campaign
+
+
+def refuse(found: Sequence[Problem], path: str | Path) -> None:
+    """Refuse a campaign in which problems were found.
+
+    Raises:
+        UserError: with one line for each, when there are any.
+    """
     if found:
         raise UserError(*(f"{path}: {p.path}: {p.value!r} is not allowed; allowed: {p.allowed}" for p in found))
-    return campaign
 
 
 def read_systems_table(path: Path) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 from saltern.config.base import Section
 from saltern.config.campaign import Campaign, Level
+from saltern.config.limits import LimitsConfig
 from saltern.config.stages import Cp2kTeacher, TbliteTeacher
 from saltern.config.system import SystemEntry
 
@@ -32,6 +33,7 @@ def reference() -> str:
         _HEAD,
         _section("The campaign", Campaign),
         _section("An entry of `systems`", SystemEntry),
+        _section("`limits`", LimitsConfig),
         _section("A level", Level),
     ]
     parts += [
@@ -66,6 +68,8 @@ def _default(field: FieldInfo) -> str:
         return "required"
     if isinstance(field.default, Section):
         return "its own"
+    if field.default_factory is not None:
+        return "see there"
     if field.default is None:
         return "-"
     value = list(field.default) if isinstance(field.default, tuple) else field.default

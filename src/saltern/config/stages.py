@@ -62,21 +62,42 @@ class TbliteTeacher(Section):
     """Fermi smearing (K)."""
 
 
+CUTOFFS_RY = {
+    "r2scan": 1200.0,
+    "dc-r2scan": 1200.0,
+    "revpbe-d3": 600.0,
+    "blyp-d3": 600.0,
+    "pbe0": 600.0,
+    "gfn1-xtb": 100.0,
+}
+"""Default plane-wave cutoff of each CP2K method (Ry); tight binding has no such grid."""
+
+
 class Cp2kTeacher(Section):
-    """Density-functional theory with CP2K. Minimal so far: one process a frame, serial."""
+    """Density-functional theory with CP2K, an installed program."""
 
     engine: Literal["cp2k"] = "cp2k"
-    """CP2K, an installed program."""
-    method: Literal["r2scan", "revpbe-d3", "gfn1-xtb"] = "r2scan"
-    """Level of theory."""
-    cutoff_Ry: float = Field(600.0, ge=100)
-    """Plane-wave cutoff (Ry). 280 Ry left a net force of 2.6 eV/Å on a box with sodium."""
+    """CP2K; tested with 2023.1."""
+    method: Literal["r2scan", "dc-r2scan", "revpbe-d3", "blyp-d3", "pbe0", "gfn1-xtb"] = "r2scan"
+    """Level of theory. `dc-r2scan` is r2SCAN at the Hartree-Fock density, as in arXiv 2310.12535; it and `pbe0` cost
+    many times the others."""
+    basis: Literal["DZVP-MOLOPT-SR-GTH", "SZV-MOLOPT-SR-GTH"] = "DZVP-MOLOPT-SR-GTH"
+    """Basis of the orbitals; the double-zeta one is the published choice, the single-zeta one is for trying out."""
+    cutoff_Ry: float = Field(ge=100, default_factory=lambda data: CUTOFFS_RY.get(data.get("method", ""), 600.0))
+    """Plane-wave cutoff (Ry); by default 600, with r2SCAN 1200 as published, for its energy is uneven on a coarse
+    grid. `saltern converge` makes the table for your system: 280 Ry left a net force of 2.6 eV/Å with sodium."""
     relative_cutoff_Ry: float = Field(60.0, ge=20)
     """Cutoff of the Gaussians' grid levels (Ry)."""
     eps_scf: float = Field(1e-6, gt=0)
     """Convergence of the self-consistent field."""
-    executable: str | None = None
-    """Path of `cp2k.psmp`; by default the one in PATH."""
+    reuse: bool = True
+    """Whether a frame starts from the orbitals of the one before where the two are alike. It saves time where frames
+    are less than some 50 fs apart, and changes no label beyond its convergence."""
+    command: str | None = None
+    """How CP2K is started where `cp2k.psmp` is not in PATH: a path, or a whole command such as
+    `apptainer exec cp2k.sif cp2k.psmp` or `mpirun -np 4 cp2k.psmp`."""
+    threads: int = Field(1, ge=1, le=1024)
+    """OpenMP threads of each process."""
 
 
 Teacher = Annotated[TbliteTeacher | Cp2kTeacher, Field(discriminator="engine")]
@@ -87,8 +108,10 @@ class LabelConfig(Section):
 
     NUMERICS: ClassVar[int] = 1
 
-    batch: int = Field(50, ge=1, le=10_000)
-    """Frames in one job. A cluster job costs some 5 s of overhead, so let it run for minutes."""
+    batch: int | None = Field(None, ge=1, le=10_000)
+    """Frames in one job. By default as many as take about half an hour by the built-in figures of `saltern plan`: a
+    cluster job costs some 5 s of overhead, which should be less than 1 % of it. Give a number where that does not fit,
+    such as a small one to keep all cores of a single machine busy. A change labels nothing again."""
     min_distance_A: float = Field(0.6, gt=0)
     """Frames with two atoms closer than this (Å) are not computed: the engine would return nonsense."""
     max_force_eV_A: float = Field(50.0, gt=0)
@@ -151,6 +174,10 @@ class TrainConfig(Section):
     """Passes over the training frames; the learning rate follows a cosine to zero over all of them."""
     batch: int = Field(5, ge=1)
     """Frames in one step."""
+    processes: int = Field(1, ge=1, le=1024)
+    """Processes that share the training of one member, a GPU each where there are GPUs; on a cluster the tasks of its
+    job. Every step's frames are divided among them. It changes how long training takes and the rounding of its sums,
+    not what is trained, so a change trains nothing again."""
     learning_rate: float = Field(0.01, gt=0)
     """Largest learning rate (Adam)."""
     ema: float = Field(0.99, ge=0, lt=1)

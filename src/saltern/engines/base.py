@@ -91,20 +91,22 @@ class Engine(Protocol):
     def settings(self) -> Mapping[str, object]:
         """Everything else that the label depends on besides the frame; JSON can hold it."""
 
-    def answers(self, questions: Sequence[Question], directory: Path) -> Iterator[Label | Failure]:
-        """Answer questions one after another, each as soon as it is settled.
+    def answers(
+        self, questions: Sequence[Question], wanted: Sequence[int], directory: Path
+    ) -> Iterator[Label | Failure]:
+        """Answer some of a row of questions one after another, each as soon as it is settled.
 
-        An answer does not depend on which questions were asked before, beyond what the engine's own convergence
-        leaves open.
+        The same row gives the same answers, to the last bit, however many calls are needed to get them all.
 
         Args:
             questions: the frames, in the order of their trajectories, so that neighbours are often alike.
-            directory: scratch space that only these questions use. It may be empty or hold what an earlier, killed
-                run left there.
+            wanted: which of them to answer, in ascending order; the others are known already.
+            directory: scratch space that only this row of questions uses. It may be empty or hold what an earlier,
+                killed run left there.
 
         Raises:
             UserError: when the engine cannot label frames of this kind at all.
-            SalternError: when it was stopped from outside or its files are gone, which says nothing about a frame.
+            EngineError: when it was stopped from outside or its files are gone, which says nothing about a frame.
         """
 
 

@@ -1,109 +1,270 @@
-"""CP2K: density-functional theory or tight binding by an installed program, one process a frame."""
+"""CP2K: density-functional theory or tight binding by an installed program, many frames in one process."""
 
 from __future__ import annotations
 
-import os
+import contextlib
+import hashlib
 import re
+import shlex
 import shutil
-import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from saltern.config import Cp2kTeacher
 from saltern.engines.base import Failure, Label, Question, cpu_time
-from saltern.engines.cp2k_input import frame_input
-from saltern.engines.cp2k_output import Output, abort_message, ended_normally, parse_output
-from saltern.errors import LabelError, SalternError, UserError
+from saltern.engines.cp2k_input import RUNGS, Rung, Wavefunctions, batch_input, trajectory
+from saltern.engines.cp2k_output import Output, parse_frame
+from saltern.engines.cp2k_process import run
+from saltern.errors import EngineError, LabelError, UserError
+from saltern.frames import Array
 
 PROGRAM = "cp2k.psmp"
 
-STOPPED = {signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM, signal.SIGXCPU}
-"""Signals that come from outside, so that they say nothing about the frame."""
+ALIKE_A = 0.8
+"""Frames whose atoms lie no further apart than this (Å, root mean square) share a good guess of their orbitals."""
+
+LONGEST_CHAIN = 20
+"""Frames in a row that start one from the other. What a frame's orbitals started from can be lost only to here."""
+
+HOW = {"command", "threads", "reuse"}
+"""Options that say how the answer is found, not what is asked."""
 
 
 class Cp2kEngine:
-    """One CP2K process a frame, in a directory of its own."""
+    """CP2K with its own trajectory reader: one process for as many frames as go together.
+
+    A frame that is like the one before starts from its orbitals, the others from the atoms. Which do follows from the
+    frames alone, and the orbitals of the last frame stay in the directory, so a run that was killed and started again
+    goes on as if nothing had happened, to the last bit.
+    """
 
     name = "cp2k"
 
     def __init__(self, teacher: Cp2kTeacher) -> None:
         self._teacher = teacher
-        self._executable = _find(teacher.executable)
-        self.version = _version(self._executable)
-        self.build = ""
+        self._command = _find(teacher.command)
+        self.version, self.build = _version(self._command)
         self.method: str = teacher.method
-        self.settings: Mapping[str, object] = teacher.model_dump(exclude={"executable"})
+        self.settings: Mapping[str, object] = teacher.model_dump(exclude=HOW)
 
-    def answers(self, questions: Sequence[Question], directory: Path) -> Iterator[Label | Failure]:
-        """See `Engine.answers`."""
-        for question in questions:
-            start = cpu_time()
-            try:
-                output = self._run(Path(tempfile.mkdtemp(dir=directory)), question)
-            except LabelError as error:
-                yield Failure(error.reason, error.detail, cpu_time() - start, "ot-diis")
-            else:
-                yield Label(*output, cpu_seconds=cpu_time() - start, scf_path="ot-diis")
+    def answers(
+        self, questions: Sequence[Question], wanted: Sequence[int], directory: Path
+    ) -> Iterator[Label | Failure]:
+        """See `Engine.answers`.
 
-    def _run(self, directory: Path, question: Question) -> Output:
-        """Run CP2K on an input and read what it wrote."""
-        atoms = len(question.numbers)
-        text = frame_input(self._teacher, question.numbers, question.positions, question.cell, question.charge)
-        (directory / "frame.inp").write_text(text, encoding="utf-8")
-        process = subprocess.run(
-            [self._executable, "-i", "frame.inp", "-o", "frame.out"],
-            cwd=directory,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
-        # MPI passes a signal on as 128 + its number
-        number = -process.returncode if process.returncode < 0 else process.returncode - 128
-        if number in STOPPED:
-            raise SalternError(f"{self._executable}: stopped by signal {number}; see {directory}")
-        path = directory / "frame.out"
-        output = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-        if process.returncode == 0 and not ended_normally(output):
-            raise SalternError(f"{self._executable}: the output is cut off (is the disk full?); see {directory}")
+        Where the electronic structure does not converge it is sought again in other ways, from the atoms and with the
+        same level of theory (`cp2k_input.RUNGS`).
+
+        Raises:
+            EngineError: when CP2K was stopped or its files are gone, which says nothing about the frame.
+        """
+        linked = _links(questions) if self._teacher.reuse and self.method != "gfn1-xtb" else [False] * len(questions)
+        rest = list(wanted)
         try:
-            if process.returncode != 0:
-                complaint = abort_message(output) or " ".join(process.stderr.decode(errors="replace").split())
-                raise LabelError("engine-failed", f"exit status {process.returncode}, {complaint}")
-            return parse_output(output, atoms)
-        except LabelError as error:
-            raise LabelError(error.reason, f"{error.detail}; see {directory}") from error
+            while rest:
+                stretch = _next_stretch(questions, rest, linked, directory)
+                for index, answer in self._stretch(questions, stretch, linked, directory):
+                    if index == rest[0]:
+                        rest.pop(0)
+                        yield answer
+        except OSError as error:
+            raise EngineError(f"{directory}: {error.strerror}; run it again once that is mended") from error
+
+    def _stretch(
+        self, questions: Sequence[Question], stretch: Stretch, linked: list[bool], directory: Path
+    ) -> Iterator[tuple[int, Label | Failure]]:
+        """Frames that one process can do, up to the first that fails; that one is sought in other ways."""
+        seconds = 0.0
+        with _scratch(directory) as scratch:
+            texts = self._run(scratch, [questions[i] for i in stretch.frames], RUNGS[0], stretch.orbitals)
+            for index in stretch.frames:
+                path = RUNGS[0].name + (CONTINUED if linked[index] else "")
+                try:
+                    text, seconds = _next(texts)
+                    output = self._parsed(text, questions[index])
+                except LabelError as error:
+                    failure = Failure(error.reason, error.detail, seconds, path)
+                    break
+                if stretch.orbitals.kept:
+                    _publish(scratch, output.steps, directory / _orbitals(questions[index]))
+                yield index, Label(*output, cpu_seconds=seconds, scf_path=path)
+                if linked[index]:
+                    (directory / _orbitals(questions[index - 1])).unlink(missing_ok=True)
+            else:
+                return
+            texts.close()  # ends the process
+        yield index, self._escalated(questions[index], failure, directory, again=linked[index])
+        if index + 1 < len(linked):
+            linked[index + 1] = False
+
+    def _escalated(self, question: Question, failure: Failure, directory: Path, *, again: bool) -> Label | Failure:
+        """The answer of the first way that converges, or the last failure; `again` tries the first way, too."""
+        for rung in RUNGS if again else RUNGS[1:]:
+            if failure.reason != "scf-not-converged":
+                break
+            start = cpu_time()
+            path = f"{failure.scf_path} > {rung.name}"
+            with _scratch(directory) as scratch:
+                try:
+                    text, _ = _next(self._run(scratch, [question], rung, Wavefunctions()))
+                    output = self._parsed(text, question)
+                except LabelError as error:
+                    failure = Failure(error.reason, error.detail, failure.cpu_seconds + cpu_time() - start, path)
+                else:
+                    return Label(*output, cpu_seconds=failure.cpu_seconds + cpu_time() - start, scf_path=path)
+        return failure
+
+    def _parsed(self, text: str, question: Question) -> Output:
+        return parse_frame(text, len(question.numbers), response=self.method == "dc-r2scan")
+
+    def _run(
+        self, scratch: Path, questions: Sequence[Question], rung: Rung, orbitals: Wavefunctions
+    ) -> Generator[tuple[str, float]]:
+        """Start CP2K on some frames; gives what it prints about each, and its CPU seconds."""
+        text = batch_input(self._teacher, self.version, questions, rung, orbitals)
+        (scratch / "batch.inp").write_text(text, encoding="utf-8")
+        (scratch / "frames.xyz").write_text(trajectory(questions), encoding="utf-8")
+        return run(self._command, scratch, self._teacher.threads)
 
 
-def _find(executable: str | None) -> str:
-    """Path of the program.
+CONTINUED = "-continued"
+"""Marks the attempt that started from the frame before."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Frames for one process, and what becomes of their orbitals."""
+
+    frames: Sequence[int]
+    orbitals: Wavefunctions = field(default_factory=Wavefunctions)
+
+
+def _links(questions: Sequence[Question]) -> list[bool]:
+    """Whether each frame starts from the one before."""
+    linked, length = [], 0
+    for index, question in enumerate(questions):
+        follows = index > 0 and length < LONGEST_CHAIN and _alike(questions[index - 1], question)
+        length = length + 1 if follows else 1
+        linked.append(follows)
+    return linked
+
+
+def _alike(one: Question, other: Question) -> bool:
+    """Whether the orbitals of one frame are a good guess for the other."""
+    if not _same_box(one, other):
+        return False
+    apart = np.linalg.solve(one.cell.T, (other.positions - one.positions).T).T
+    distances: Array = (apart - np.round(apart)) @ one.cell
+    return bool(np.sqrt(np.mean(np.sum(distances**2, axis=1))) < ALIKE_A)
+
+
+def _same_box(one: Question, other: Question) -> bool:
+    """Whether two frames differ in positions only, so that one process can do both."""
+    return (
+        np.array_equal(one.numbers, other.numbers)
+        and np.array_equal(one.cell, other.cell)
+        and one.charge == other.charge
+    )
+
+
+def _next_stretch(
+    questions: Sequence[Question], wanted: Sequence[int], linked: Sequence[bool], directory: Path
+) -> Stretch:
+    """What to do next: a chain with the first wanted frame, or the unlinked frames from there on.
+
+    A wanted frame whose predecessor's orbitals are lost is reached again from the start of its chain.
+    """
+    first = last = wanted[0]
+    known = set(wanted)
+    while last + 1 in known and linked[last + 1]:
+        last += 1
+    while linked[first] and not (directory / _orbitals(questions[first - 1])).exists():
+        first -= 1
+    if first != last or linked[first]:
+        start = str((directory / _orbitals(questions[first - 1])).absolute()) if linked[first] else None
+        return Stretch(range(first, last + 1), Wavefunctions(kept=True, first=start))
+    alone = []
+    for index in wanted:
+        chained = linked[index] or (index + 1 in known and linked[index + 1])
+        if chained or not _same_box(questions[wanted[0]], questions[index]):
+            break
+        alone.append(index)
+    return Stretch(alone or [first])
+
+
+def _orbitals(question: Question) -> str:
+    """Name of the file with a frame's orbitals."""
+    content = (question.numbers.tobytes(), question.positions.tobytes(), question.cell.tobytes())
+    return hashlib.sha256(b"".join(content)).hexdigest()[:32] + ".wfn"
+
+
+def _publish(scratch: Path, steps: int, target: Path) -> None:
+    """Keep the orbitals that CP2K wrote last, for the next frame, whole or not at all.
+
+    Their file's name ends with the number of steps; where it is another frame's, this one's can be found again.
+    """
+    latest = max(scratch.glob("batch-orbitals-*.wfn"), key=lambda path: path.stat().st_mtime_ns, default=None)
+    if latest is not None and latest.stem.endswith(f"_{steps}"):
+        latest.replace(target)
+
+
+@contextlib.contextmanager
+def _scratch(directory: Path) -> Iterator[Path]:
+    """A directory for one process, gone when it is done with."""
+    path = Path(tempfile.mkdtemp(dir=directory))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _next(texts: Iterator[tuple[str, float]]) -> tuple[str, float]:
+    """What CP2K printed about the next frame.
 
     Raises:
-        UserError: when it is not there.
+        LabelError: when it ended well but said nothing about it.
     """
-    found = shutil.which(executable or PROGRAM)
+    try:
+        return next(texts)
+    except StopIteration:
+        raise LabelError("engine-failed", "CP2K's output holds nothing about this frame") from None
+
+
+def _find(command: str | None) -> list[str]:
+    """The command with its program's path.
+
+    Raises:
+        UserError: when the program is not there.
+    """
+    words = shlex.split(command or PROGRAM)
+    found = shutil.which(words[0]) if words else None
     if found is None:
-        where = f"'{executable}' is no program" if executable else f"{PROGRAM} is not in PATH"
+        where = f"'{command}' is no program" if command is not None else f"{PROGRAM} is not in PATH"
         raise UserError(
-            f"teacher.executable: {where}; install CP2K (`apt install cp2k` or `conda install -c conda-forge cp2k`) "
-            "or give its path"
+            f"teacher.command: {where}; install CP2K (`apt install cp2k` or `conda install -c conda-forge cp2k`) "
+            "or give its path or a container's command"
         )
-    return str(Path(found).absolute())
+    return [str(Path(found).absolute()), *words[1:]]
 
 
-def _version(executable: str) -> str:
-    """What the program says it is, such as `2023.1`.
+def _version(command: Sequence[str]) -> tuple[str, str]:
+    """What the program says it is, such as `2023.1`, and how it was made.
 
     Raises:
         UserError: when it is not CP2K.
     """
+    shown = shlex.join(command)
     try:
-        process = subprocess.run([executable, "--version"], capture_output=True, text=True, check=False, timeout=60)
+        process = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False, timeout=120)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise UserError(f"teacher.executable: '{executable}' cannot be run ({error})") from error
+        raise UserError(f"teacher.command: '{shown}' cannot be run ({error})") from error
     found = re.search(r"CP2K version (\S+)", process.stdout)
     if found is None:
-        raise UserError(f"teacher.executable: '{executable}' is not CP2K; expected a {PROGRAM}")
-    return found[1]
+        raise UserError(f"teacher.command: '{shown}' is not CP2K; expected a {PROGRAM}")
+    facts = re.findall(r"^ *(?:Source code revision|cp2kflags:|compiler:) *(.+?) *$", process.stdout, re.MULTILINE)
+    return found[1], "; ".join(facts)

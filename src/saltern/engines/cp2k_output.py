@@ -1,4 +1,4 @@
-"""What CP2K said about one frame, believed only where the output itself proves it."""
+"""What CP2K said about each frame of a batch, believed only where the output itself proves it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,28 @@ from saltern.frames import Array
 from saltern.units import BOHR, EV_PER_A3_IN_GPA, HARTREE
 
 _NUMBER = r"[-+]?\d+\.\d+(?:[EeDd][-+]?\d+)?"
-_ENERGY = re.compile(rf"^ ENERGY\| Total FORCE_EVAL \( QS \) energy \[\S+\]: +({_NUMBER})$", re.MULTILINE)
-_FORCES = re.compile(r"^ ATOMIC FORCES in \[a\.u\.\]$(.*?)^ SUM OF ATOMIC FORCES", re.MULTILINE | re.DOTALL)
-_FORCE = re.compile(rf"^ +(\d+) +\d+ +[A-Z][a-z]? +({_NUMBER}) +({_NUMBER}) +({_NUMBER})$", re.MULTILINE)
+_END_OF_FRAME = re.compile(r"^ (?:MD_INI\| MD initialization$|MD\| Step number +\d+$)", re.MULTILINE)
+# up to 2024 "[a.u.]:", since 2025 "[hartree]"
+_ENERGY = re.compile(rf"^ ENERGY\| Total FORCE_EVAL \( QS \) energy \[\S+\]:? +({_NUMBER})$", re.MULTILINE)
+_FORCES = re.compile(
+    r"^ ATOMIC FORCES in \[a\.u\.\]$(.*?)^ SUM OF ATOMIC FORCES"
+    r"|^ FORCES\| Atomic forces \[hartree/bohr\]$(.*?)^ FORCES\| Sum",
+    re.MULTILINE | re.DOTALL,
+)
+_FORCE = re.compile(
+    rf"^ (?:FORCES\|)? +(\d+) +(?:\d+ +[A-Z][a-z]? +)?({_NUMBER}) +({_NUMBER}) +({_NUMBER})(?: +{_NUMBER})?$",
+    re.MULTILINE,
+)
+_STRESS_UNIT = re.compile(r"^ STRESS\| Analytical stress tensor \[(\S+)\]$", re.MULTILINE)
 _STRESS = re.compile(rf"^ STRESS\| +([xyz]) +({_NUMBER}) +({_NUMBER}) +({_NUMBER})$", re.MULTILINE)
-_CONVERGED = re.compile(r"outer SCF loop converged in +\d+ iterations or +(\d+) steps")
+_CONVERGED = re.compile(r"SCF run converged in +(\d+) steps")
+_OUTER_CONVERGED = re.compile(r"outer SCF loop converged in +\d+ iterations or +(\d+) steps")
+_RESPONSE = "The linear solver converged in"
+_NOT_CONVERGED = ("NOT converged", "FAILED to converge", "not converged", "did not converge")
 _ABORT = re.compile(r"^ \* \[ABORT\].*?$(.*?)^ \*{40,}$", re.MULTILINE | re.DOTALL)
 _MARGIN = 9
 """Columns left of the message in CP2K's box, in which it draws a figure."""
+_GPA = {"GPa": 1.0, "bar": 1e-4}
 
 
 class Output(NamedTuple):
@@ -29,6 +43,16 @@ class Output(NamedTuple):
     forces: Array
     stress: Array
     steps: int
+
+
+def split_finished(text: str) -> tuple[list[str], str]:
+    """The text about each frame that CP2K has finished, in their order, and the text about the one in flight.
+
+    What CP2K prints about a frame is followed by the step of the trajectory that it was.
+    """
+    marks = [match.start() for match in _END_OF_FRAME.finditer(text)]
+    frames = [text[first:last] for first, last in zip([0, *marks], marks, strict=False)]
+    return frames, text[marks[-1] + 1 :] if marks else text
 
 
 def ended_normally(text: str) -> bool:
@@ -42,28 +66,34 @@ def abort_message(text: str) -> str:
     return " ".join(word for line in found[1].splitlines() for word in line[_MARGIN:-1].split()) if found else ""
 
 
-def parse_output(text: str, atoms: int) -> Output:
-    """Read the output of one frame made with `cp2k_input.frame_input`.
+def parse_frame(text: str, atoms: int, *, response: bool = False) -> Output:
+    """Read what was printed about one frame.
 
     CP2K 2023.1 exits with 0 after an unconverged SCF and prints its energy and forces all the same, so the
     statement of convergence is required and its contrary excluded.
 
     Args:
-        text: the whole output file.
+        text: one of the finished frames of `split_finished`.
         atoms: number of atoms of the frame.
+        response: whether the forces need the response of the orbitals, which must converge as well.
 
     Raises:
         LabelError: when convergence is not proven, or energy, forces or stress are not there once and whole.
     """
-    converged = _CONVERGED.findall(text)
-    if "NOT converged" in text or "FAILED to converge" in text or "SCF run converged in" not in text or not converged:
+    steps = _OUTER_CONVERGED.findall(text) or _CONVERGED.findall(text)
+    if not steps or not _CONVERGED.search(text) or any(words in text for words in _NOT_CONVERGED):
         raise LabelError("scf-not-converged", "CP2K did not report a converged SCF")
+    if response and _RESPONSE not in text:
+        raise LabelError("scf-not-converged", "CP2K did not report a converged response of the orbitals")
+    energy = float(_only("energy", _ENERGY.findall(text))) * HARTREE
+    # before the energy a density-corrected method prints parts of its stress
+    text = text[text.index(" ENERGY|") :]
     return Output(
-        float(_only("energy", _ENERGY.findall(text))) * HARTREE,
+        energy,
         _forces(text, atoms) * HARTREE / BOHR,
         # CP2K prints the pressure-like tensor: the strain derivative of the energy has the other sign
         -_stress(text) / EV_PER_A3_IN_GPA,
-        int(converged[-1]),
+        int(steps[-1]),
     )
 
 
@@ -76,7 +106,7 @@ def _only(what: str, found: list[str]) -> str:
 
 def _forces(text: str, atoms: int) -> Array:
     """(atom, 3), Hartree/bohr."""
-    rows = _FORCE.findall(_only("forces", _FORCES.findall(text)))
+    rows = _FORCE.findall(_only("forces", [old or new for old, new in _FORCES.findall(text)]))
     if [int(row[0]) for row in rows] != list(range(1, atoms + 1)):
         raise LabelError("engine-failed", f"CP2K's output holds whole forces of {len(rows)} of {atoms} atoms")
     return np.array([row[1:] for row in rows], dtype=np.float64)
@@ -84,7 +114,8 @@ def _forces(text: str, atoms: int) -> Array:
 
 def _stress(text: str) -> Array:
     """(3, 3), GPa, as printed."""
+    unit = _only("stress", _STRESS_UNIT.findall(text))
     rows = _STRESS.findall(text)[:3]
-    if [row[0] for row in rows] != ["x", "y", "z"]:
+    if [row[0] for row in rows] != ["x", "y", "z"] or unit not in _GPA:
         raise LabelError("engine-failed", "CP2K's output holds no whole stress tensor")
-    return np.array([row[1:] for row in rows], dtype=np.float64)
+    return np.array([row[1:] for row in rows], dtype=np.float64) * _GPA[unit]

@@ -44,12 +44,17 @@ class TbliteEngine:
         self.method: str = teacher.method
         self.settings: Mapping[str, object] = teacher.model_dump()
 
-    def answers(self, questions: Sequence[Question], directory: Path) -> Iterator[Label | Failure]:  # noqa: ARG002, the protocol's
-        """See `Engine.answers`. Each frame starts from the atoms; nothing is left in the directory."""
-        for question in questions:
+    def answers(
+        self,
+        questions: Sequence[Question],
+        wanted: Sequence[int],
+        directory: Path,  # noqa: ARG002, this engine needs no files
+    ) -> Iterator[Label | Failure]:
+        """See `Engine.answers`. Each frame starts from the atoms."""
+        for index in wanted:
             start = cpu_time()
             try:
-                yield self._label(question, start)
+                yield self._label(questions[index], start)
             except LabelError as error:
                 yield Failure(error.reason, error.detail, cpu_time() - start, PATH)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from saltern.engines import Engine, Failure, Label, Question, make_engine
 from saltern.errors import LabelError, UserError
 from saltern.frames import Frames
 from saltern.labelling import gates
-from saltern.labelling.question import question_key
+from saltern.labelling.question import question_key, question_of
 from saltern.labelling.records import Record, answer_of, record_of
 from saltern.progress import say, track
 from saltern.store import LabelStore, write_frames
@@ -25,7 +25,15 @@ KEPT = (*NEEDED, "molecules", "temperature", "permittivity")
 """What a labelled frame keeps of its candidate."""
 
 
-def label_batch(candidates: Frames, frames: range, spec: LabelSpec, store: LabelStore, output: Path, what: str) -> None:
+def label_batch(
+    candidates: Frames,
+    frames: range,
+    spec: LabelSpec,
+    store: LabelStore,
+    output: Path,
+    what: str,
+    recalls: Sequence[str] = (),
+) -> None:
     """Label some candidates and write all of them, accepted or quarantined, in their order.
 
     Every answer goes into the store as soon as it is there, so running again after a kill asks the engine for the
@@ -39,29 +47,27 @@ def label_batch(candidates: Frames, frames: range, spec: LabelSpec, store: Label
         store: where answers are looked up and kept.
         output: file to make.
         what: the task, for progress lines.
+        recalls: names of the recalls because of which the batch is made again; `LabelStore.recalls_of` reads them.
 
     Raises:
         UserError: when the candidates are not what is needed, or the engine is not there.
     """
     batch = _chosen(candidates, frames, what)
     engine = make_engine(spec.teacher)
-    questions = [_question(frame) for frame in batch]
+    questions = [question_of(frame) for frame in batch]
     keys = [question_key(question, engine, spec.numerics) for question in questions]
-    refusals = [_refusal(question, spec.label) for question in questions]
-    asked = {key: question for key, question, no in zip(keys, questions, refusals, strict=True) if no is None}
+    refusals = {
+        key: no for key, question in zip(keys, questions, strict=True) if (no := _refusal(question, spec.label))
+    }
+    asked = {key: question for key, question in zip(keys, questions, strict=True) if key not in refusals}
     records = _records(engine, asked, spec.numerics, store, output.with_suffix(".work"), what)
     parts = []
-    for frame, key, refusal in zip(batch, keys, refusals, strict=True):
-        answer = refusal or answer_of(records[key])
-        complaint = _complaint(answer, spec.label)
-        about = _provenance(key, engine, records.get(key, {}), complaint)
-        parts.append(frame.with_arrays(**_arrays(answer, len(frame["numbers"])), **about))
-        if complaint:
-            where = f"trajectory {frame['trajectory'][0]} at {frame['time'][0]:g} fs"
-            say(f"{what}: {where} quarantined, {complaint}")
+    for frame, key in zip(batch, keys, strict=True):
+        answer = refusals[key] if key in refusals else answer_of(records[key])
+        parts.append(_judged(frame, answer, _provenance(key, engine, records.get(key, {})), spec.label, what))
     labelled = Frames.concatenate(parts)
-    engine_about = {"name": engine.name, "version": engine.version, "method": engine.method}
-    write_frames(output, labelled, {"spec": _plain(spec), "engine": engine_about})
+    about = {"name": engine.name, "version": engine.version, "method": engine.method}
+    write_frames(output, labelled, {"spec": _plain(spec), "engine": about, "recalls": sorted(recalls)})
     say(f"{what}: {_summary(labelled)}")
 
 
@@ -78,11 +84,6 @@ def _chosen(candidates: Frames, frames: range, what: str) -> Frames:
     return kept.select(frames)
 
 
-def _question(frame: Frames) -> Question:
-    """What is asked about a single frame."""
-    return Question(frame["numbers"], frame["positions"], frame["cell"][0], round(float(frame["charges"].sum())))
-
-
 def _refusal(question: Question, limits: LabelConfig) -> Failure | None:
     """Why a question is not even asked."""
     try:
@@ -95,7 +96,7 @@ def _refusal(question: Question, limits: LabelConfig) -> Failure | None:
 
 def _plain(spec: LabelSpec) -> dict[str, Any]:
     """The specification without what only says where the program is or how many jobs there are."""
-    return spec.model_dump(exclude={"teacher": {"executable"}, "label": {"batch"}})
+    return spec.model_dump(exclude={"teacher": {"command", "threads", "reuse"}, "label": {"batch"}})
 
 
 def _records(
@@ -103,23 +104,38 @@ def _records(
 ) -> dict[str, Record]:
     """The record of every key: from the store where it is there, from the engine otherwise."""
     records = {key: record for key in asked if (record := store.find(key)) is not None}
-    rest = [key for key in asked if key not in records]
+    keys = list(asked)
+    rest = [index for index, key in enumerate(keys) if key not in records]
     if records:
         say(f"{what}: {len(records)} of {len(asked)} answers are in the label store")
     if not rest:
         return records
     seconds: list[float] = []
+    # asked before the engine is: an answer that was begun before a recall does not count as one after it
+    recalls = {keys[index]: store.recalled(keys[index]) for index in rest}
     directory.mkdir(parents=True, exist_ok=True)
-    answers = engine.answers([asked[key] for key in rest], directory)
+    answers = engine.answers(list(asked.values()), rest, directory)
     counted = track(
         rest, what, total=len(asked), done=len(records), note=lambda: f"{np.mean(seconds):.2f} CPU s a frame"
     )
-    for key, answer in zip(counted, answers, strict=True):
-        record = record_of(asked[key], engine, numerics, answer, store.recalled(key))
-        records[key] = store.add(key, record)
+    for index, answer in zip(counted, answers, strict=True):
+        key = keys[index]
+        records[key] = store.add(key, record_of(asked[key], engine, numerics, answer, recalls[key]))
         seconds.append(answer.cpu_seconds)
     shutil.rmtree(directory, ignore_errors=True)
     return records
+
+
+def _judged(
+    frame: Frames, answer: Label | Failure, provenance: Mapping[str, Any], limits: LabelConfig, what: str
+) -> Frames:
+    """A single frame with its answer, accepted or quarantined."""
+    complaint = _complaint(answer, limits)
+    if complaint:
+        where = f"trajectory {frame['trajectory'][0]} at {frame['time'][0]:g} fs"
+        say(f"{what}: {where} quarantined, {complaint}")
+    judgement = {"accepted": [complaint is None], "reason": [complaint.reason if complaint else ""]}
+    return frame.with_arrays(**_arrays(answer, len(frame["numbers"])), **provenance, **judgement)
 
 
 def _complaint(answer: Label | Failure, limits: LabelConfig) -> LabelError | None:
@@ -151,7 +167,7 @@ def _arrays(answer: Label | Failure, atoms: int) -> dict[str, Any]:
     }
 
 
-def _provenance(key: str, engine: Engine, record: Record, complaint: LabelError | None) -> dict[str, Any]:
+def _provenance(key: str, engine: Engine, record: Record) -> dict[str, Any]:
     """Who labelled a single frame, when and where; `record` is empty for a question that was not asked."""
     kept = record.get("record", {})
     return {
@@ -160,8 +176,6 @@ def _provenance(key: str, engine: Engine, record: Record, complaint: LabelError 
         "engine_version": [engine.version],
         "engine_build": [kept.get("build", "")],
         "method": [engine.method],
-        "accepted": [complaint is None],
-        "reason": [complaint.reason if complaint else ""],
         "host": [kept.get("host", "")],
         "date": [kept.get("date", "")],
         "recall": [kept.get("recall", "")],

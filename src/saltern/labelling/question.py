@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from saltern.engines import Engine, Question
-from saltern.frames import Array
+from saltern.frames import Array, Frames
 
 
 def label_key(
@@ -43,6 +43,11 @@ def label_key(
     for coordinates in (positions, cell):
         digest.update((np.asarray(coordinates, dtype="<f8") + 0.0).tobytes())
     return digest.hexdigest()
+
+
+def question_of(frame: Frames) -> Question:
+    """What is asked about a single frame; its charges (e) add up to the total charge."""
+    return Question(frame["numbers"], frame["positions"], frame["cell"][0], round(float(frame["charges"].sum())))
 
 
 def question_key(question: Question, engine: Engine, numerics: int) -> str:

@@ -1,6 +1,6 @@
 """Systems: species, densities, packed boxes, and the checks that need chemistry."""
 
-from saltern.systems.checks import problems, table
+from saltern.systems.checks import problems, table, too_large
 from saltern.systems.compose import compose
 from saltern.systems.contents import Contents, contents_of
 from saltern.systems.salts import Salt, parse_salt
@@ -20,4 +20,5 @@ __all__ = [
     "parse_salt",
     "problems",
     "table",
+    "too_large",
 ]

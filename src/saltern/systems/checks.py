@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
-from saltern.config import Campaign, Problem, SystemEntry
+from saltern.config import Campaign, Problem, SystemEntry, exceeded
 from saltern.frames import Frames
 from saltern.systems.contents import contents_of
 from saltern.systems.errors import ElectrolyteError
@@ -49,6 +50,15 @@ def _too_small(campaign: Campaign, edges: Mapping[str, float]) -> Iterator[Probl
                 f"at most {edges[smallest]:.2f} Å, the edge of the box of {smallest}, so that no atom is within the "
                 "cutoff of its own image: a smaller r_max_A or more solvent_molecules",
             )
+
+
+def too_large(campaign: Campaign) -> list[Problem]:
+    """Find limits of the campaign that it does not keep; systems that cannot be made count nothing."""
+    atoms: dict[str, int] = {}
+    for name, system in campaign.expanded().items():
+        with suppress(ElectrolyteError):
+            atoms[name] = contents_of(system).atoms
+    return exceeded(campaign, atoms)
 
 
 def table(composed: Iterable[tuple[Frames, Mapping[str, Any]]]) -> list[dict[str, object]]:

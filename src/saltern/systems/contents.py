@@ -43,6 +43,11 @@ class Contents:
         """Number of molecules of each species by name."""
         return {species.name: count for species, count in self.molecules}
 
+    @property
+    def atoms(self) -> int:
+        """Number of atoms."""
+        return sum(count * len(species.elements) for species, count in self.molecules)
+
 
 def contents_of(system: System) -> Contents:
     """Work out a system's box.

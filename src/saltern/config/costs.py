@@ -1,0 +1,92 @@
+"""What a label costs before any has been measured, and how many labels make a good job.
+
+The figures are here, and not with the fit to measured labels (`saltern.labelling.cost`), because the number of jobs
+follows from them: it must be the same whenever and wherever a campaign is read, or Snakemake would make labels again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+from saltern.config.stages import Cp2kTeacher, Teacher
+
+JOB_OVERHEAD_S = 5.0
+"""Processor time of a SLURM job around what it does: Snakemake starts twice (4.4 to 5.0 s measured)."""
+
+JOB_S = 1800.0
+"""Processor time that a label job is given (s). The overhead is then 0.3 %, and still below 1 % where the figures are
+wrong by a factor of three; a cluster fills its gaps with jobs of this length, and the time limit is far away."""
+
+MOST_FRAMES = 5000
+"""Frames in one job at most, so that its memory stays below 1 GB and its file can be moved about."""
+
+CUTOFF_EXPONENT = 1.5
+"""Points of a plane-wave grid, and the time spent on them, grow with this power of the cutoff."""
+
+SINGLE_ZETA = 0.25
+"""Cost of the single-zeta basis, by the cost of the double-zeta one (a pair of runs at 120 and 280 Ry)."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """CPU time of one frame (s) at a number of atoms and a cutoff, and how it grows with the number of atoms."""
+
+    seconds: float
+    atoms: int
+    exponent: float
+    cutoff_Ry: float | None = None
+    """None where there is no grid."""
+
+
+FIGURES = {
+    ("tblite", "GFN1-xTB"): Figure(2.4, 98, 1.4),
+    ("tblite", "GFN2-xTB"): Figure(3.0, 50, 1.4),
+    ("cp2k", "gfn1-xtb"): Figure(1.2, 26, 1.4),
+    ("cp2k", "revpbe-d3"): Figure(110.0, 26, 1.2, cutoff_Ry=280),
+    ("cp2k", "blyp-d3"): Figure(110.0, 26, 1.2, cutoff_Ry=280),
+    ("cp2k", "r2scan"): Figure(270.0, 26, 1.2, cutoff_Ry=280),
+    ("cp2k", "dc-r2scan"): Figure(1100.0, 26, 1.2, cutoff_Ry=280),
+    ("cp2k", "pbe0"): Figure(1100.0, 26, 1.2, cutoff_Ry=280),
+}
+"""Measured on one core of an AMD EPYC, Saltern's default settings, sodium chloride in 8 to 64 waters, each frame from
+the atoms.
+
+tblite 0.8: 0.53, 1.05, 1.6, 2.4 and 5.1 CPU s at 26, 50, 74, 98 and 148 atoms with GFN1; 1.7 and 3.0 s at 26 and 50
+atoms with GFN2. CP2K 2023.1: 1.2 s (GFN1), 100 to 113 s (revPBE-D3) and 8.3 s for each of some 32 steps (r2SCAN) at
+26 atoms; its exponent is that of three steps at 26, 50 and 98 atoms (11.4, 21.3, 53.6 s). BLYP is taken to cost what
+revPBE does. DC-r2SCAN took 36 s a step before it was stopped; PBE0 is taken to cost the same. With GFN1, pure water
+costs a third of what a box with ions does."""
+
+UNMEASURED = 2.0
+"""A label may cost this factor more or less than its figure: another machine, another build of the program."""
+
+EXPONENT_ERROR = 0.3
+"""Uncertainty (one standard deviation) of the exponents, which matters away from the sizes that were measured."""
+
+
+def expected_seconds(teacher: Teacher, atoms: int) -> float:
+    """CPU time of the label of one frame (s) by the built-in figures.
+
+    Args:
+        teacher: engine, method and settings.
+        atoms: of the frame.
+    """
+    figure = FIGURES[teacher.engine, teacher.method]
+    seconds: float = figure.seconds * (atoms / figure.atoms) ** figure.exponent
+    if isinstance(teacher, Cp2kTeacher) and figure.cutoff_Ry is not None:
+        seconds *= (teacher.cutoff_Ry / figure.cutoff_Ry) ** CUTOFF_EXPONENT
+        seconds *= SINGLE_ZETA if teacher.basis.startswith("SZV") else 1.0
+    return seconds
+
+
+def frames_per_job(teacher: Teacher, atoms: int, frames: int) -> int:
+    """How many of a system's frames to label in one job, so that jobs take about `JOB_S` and are alike.
+
+    Args:
+        teacher: engine, method and settings.
+        atoms: of a frame.
+        frames: of the system.
+    """
+    jobs = max(1, round(frames * expected_seconds(teacher, atoms) / JOB_S))
+    return min(ceil(frames / jobs), MOST_FRAMES)

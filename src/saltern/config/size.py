@@ -1,0 +1,151 @@
+"""How large a campaign is: its jobs, files, bytes and the processor time of its labels, from the config alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from math import ceil, floor, log10
+from typing import Self
+
+from saltern.config.campaign import Campaign, Level, Problem
+from saltern.config.costs import JOB_OVERHEAD_S, expected_seconds
+from saltern.config.stages import Teacher
+
+Seconds = Callable[[Teacher, int], float]
+"""CPU time of the label of a frame (s), from the teacher and the number of atoms."""
+
+FILES_PER_JOB = 4
+"""Its output, its log, its costs, and Snakemake's record of it."""
+
+# Bytes as measured on files of the demo: what a file has anyway, and what a frame and an atom add.
+_HDF5_BYTES = 15_000
+_STAGE_BYTES = 8_000  # log, costs, Snakemake's record
+_FRAME_BYTES = {"candidates": 120, "labels": 450, "trajectory": 150, "store": 1_100, "index": 400}
+_ATOM_BYTES = {"candidates": 40, "labels": 64, "trajectory": 64, "store": 130}
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a system, or a whole campaign, takes."""
+
+    frames: int = 0
+    """Frames to label."""
+    label_jobs: int = 0
+    jobs: int = 0
+    """Jobs of all stages."""
+    files: int = 0
+    bytes: int = 0
+    label_seconds: float = 0.0
+    """CPU time of the labels (s)."""
+    overhead_seconds: float = 0.0
+    """CPU time of starting all jobs (s)."""
+
+    def __add__(self, other: Self) -> Self:
+        """Both together."""
+        return type(self)(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    @property
+    def core_hours(self) -> float:
+        """Labels and the starting of all jobs; training and simulation are not in it."""
+        return (self.label_seconds + self.overhead_seconds) / 3600
+
+    @property
+    def label_overhead(self) -> float:
+        """Share of a label job's time that goes into starting it."""
+        overhead = self.label_jobs * JOB_OVERHEAD_S
+        return overhead / (overhead + self.label_seconds) if overhead else 0.0
+
+
+def total(sizes: Iterable[Size]) -> Size:
+    """All of them together."""
+    return sum(sizes, Size())
+
+
+def system_size(campaign: Campaign, atoms: int, seconds: Seconds = expected_seconds) -> Size:
+    """What one system takes, on all levels.
+
+    Args:
+        campaign: the campaign.
+        atoms: of the system.
+        seconds: what a label costs.
+    """
+    composed = _stage(1, _HDF5_BYTES)
+    return composed + total(_level_of_system(level, atoms, seconds) for level in campaign.levels)
+
+
+def _level_of_system(level: Level, atoms: int, seconds: Seconds) -> Size:
+    """What one system takes on one level."""
+    frames = level.sample.frames
+    batches, chunks = len(level.batches(atoms)), len(level.chunks())
+    simulate = level.simulate
+    saved = int(1000 * simulate.length_ps / simulate.save_every_fs) * simulate.replicas
+    labels = Size(frames, batches, label_seconds=frames * seconds(level.teacher, atoms))
+    store = Size(files=frames, bytes=_frame_bytes("store", frames, atoms))
+    # collect makes three files in a directory with a time stamp, and two of them have a second name in the release
+    collected = Size(files=5, bytes=2 * _HDF5_BYTES + frames * _FRAME_BYTES["index"])
+    return total(
+        [
+            labels,
+            store,
+            collected,
+            _stage(1, _HDF5_BYTES + _frame_bytes("candidates", frames, atoms)),
+            _stage(batches, batches * _HDF5_BYTES + _frame_bytes("labels", frames, atoms)),
+            _stage(1, _frame_bytes("labels", frames, atoms)),  # collect
+            _stage(chunks, chunks * _HDF5_BYTES + _frame_bytes("trajectory", saved, atoms)),
+            _stage(1, _HDF5_BYTES),  # observe
+        ]
+    )
+
+
+def shared_size(campaign: Campaign) -> Size:
+    """What the systems of a campaign share: datasets, training, the report."""
+    # table of systems and report; the report's page is half a megabyte
+    common = _stage(2, 500_000)
+    return common + total(_level_shared(level.student.committee) for level in campaign.levels)
+
+
+def _level_shared(members: int) -> Size:
+    """The dataset, a committee and its evaluation; a release has three more files, a member a learning curve."""
+    return _stage(2 + members, 100_000) + Size(files=3 + 2 * members)
+
+
+def _stage(jobs: int, size: int) -> Size:
+    """Jobs of one stage whose files are `size` bytes together."""
+    overhead = jobs * JOB_OVERHEAD_S
+    return Size(jobs=jobs, files=FILES_PER_JOB * jobs, bytes=size + _STAGE_BYTES * jobs, overhead_seconds=overhead)
+
+
+def _frame_bytes(kind: str, frames: int, atoms: int) -> int:
+    """What some frames take."""
+    return frames * (_FRAME_BYTES[kind] + atoms * _ATOM_BYTES[kind])
+
+
+def exceeded(campaign: Campaign, atoms: Mapping[str, int], seconds: Seconds = expected_seconds) -> list[Problem]:
+    """Limits of a campaign that it does not keep.
+
+    Args:
+        campaign: the campaign with its `limits`.
+        atoms: of every system, by identifier.
+        seconds: what a label costs.
+    """
+    limits = campaign.limits
+    size = shared_size(campaign) + total(system_size(campaign, n, seconds) for n in atoms.values())
+    taken = {
+        "jobs": (limits.jobs, size.jobs),
+        "files": (limits.files, size.files),
+        "gigabytes": (limits.gigabytes, size.bytes / 1e9),
+        "core_hours": (limits.core_hours, size.core_hours),
+    }
+    return [
+        Problem(f"limits.{key}", limit, f"at least {_number(value)}, for the campaign takes as much (`saltern plan`)")
+        for key, (limit, value) in taken.items()
+        if limit is not None and value > limit
+    ]
+
+
+def _number(value: float) -> str:
+    """A count whole, anything else with three digits, rounded up so that the limit may be what is said."""
+    if isinstance(value, int):
+        return f"{value:,}"
+    step = 10.0 ** (floor(log10(value)) - 2)
+    return f"{ceil(value / step) * step:,.4g}"

@@ -1,0 +1,70 @@
+"""How large a campaign is, and the limits that refuse it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from saltern.config import Campaign, campaign_from, exceeded, shared_size, system_size, total
+from saltern.errors import UserError
+from saltern.systems import too_large
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def demo() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "config/demo.yaml").read_text())
+
+
+def test_the_size_of_the_demo(demo: dict[str, Any]) -> None:
+    """206 files with 54 jobs on disk after a run without a label store; 54 jobs leave a record each, 4 of them two."""
+    campaign = Campaign.model_validate(demo)
+    size = shared_size(campaign) + total(system_size(campaign, 74, lambda *_: 2.0) for _ in range(8))
+    assert (size.jobs, size.label_jobs, size.frames) == (54, 8, 120)
+    assert size.files == 206 + (54 + 3) + 120
+    assert size.label_seconds == 240
+    assert size.core_hours == pytest.approx((240 + 54 * 5) / 3600)
+    assert size.label_overhead == pytest.approx(5 / 35)
+
+
+def test_batches_follow_from_the_config_when_no_number_is_given(demo: dict[str, Any]) -> None:
+    demo["levels"][0]["sample"]["frames"] = 3000
+    del demo["levels"][0]["label"]
+    level = Campaign.model_validate(demo).levels[0]
+    small, large = level.batches(atoms=50), level.batches(atoms=200)
+    assert 1 < len(small) < len(large)
+    for batches in (small, large):
+        assert [i for frames in batches.values() for i in frames] == list(range(3000))
+
+
+def test_a_limit_is_named_with_what_the_campaign_takes(demo: dict[str, Any]) -> None:
+    demo["limits"] = {"jobs": 53, "files": 100_000, "gigabytes": 1e-6, "core_hours": 1e-3}
+    with pytest.raises(UserError) as caught:
+        campaign_from(demo, "c.yaml", [too_large])
+    jobs, gigabytes, hours = caught.value.lines
+    assert jobs.startswith("c.yaml: limits.jobs: 53 is not allowed; allowed: at least 54, ")
+    assert "limits.gigabytes: 1e-06 is not allowed" in gigabytes
+    assert "limits.core_hours: 0.001 is not allowed" in hours
+
+
+def test_what_the_message_says_is_enough(demo: dict[str, Any]) -> None:
+    for key in ("gigabytes", "core_hours"):
+        demo["limits"] = {key: 1e-9}
+        (problem,) = too_large(Campaign.model_validate(demo))
+        demo["limits"] = {key: float(problem.allowed.split()[2].rstrip(",").replace(",", ""))}
+        assert too_large(Campaign.model_validate(demo)) == []
+
+
+def test_limits_hold_for_what_labels_are_found_to_cost(demo: dict[str, Any]) -> None:
+    demo["limits"] = {"core_hours": 1}
+    campaign = Campaign.model_validate(demo)
+    atoms = {"one": 74}
+    assert exceeded(campaign, atoms, lambda *_: 1.0) == []
+    assert [problem.path for problem in exceeded(campaign, atoms, lambda *_: 300.0)] == ["limits.core_hours"]
+
+
+def test_systems_that_cannot_be_made_are_told_by_another_check(demo: dict[str, Any]) -> None:
+    demo["systems"][0]["salt"] = "XyZ"
+    assert too_large(Campaign.model_validate(demo)) == []
