@@ -154,6 +154,7 @@ def level(rows):
     return LevelData(
         name="atoms",
         methods=("GFN1-xTB (tblite 0.8.0)",),
+        method_cpu_seconds={"GFN1-xTB (tblite 0.8.0)": 5200.0},
         root_hash="0123456789abcdef" * 4,
         ledger=tuple(
             LedgerRow(
@@ -161,6 +162,7 @@ def level(rows):
                 30,
                 30 - 2 * (i == 1) - (i == 6),
                 {"scf-not-converged": 2} if i == 1 else {"large-force": 1} if i == 6 else {},
+                650.0,
             )
             for i, row in enumerate(rows)
         ),

@@ -110,6 +110,8 @@ def test_ledger_is_the_releases(gathered):
     level = gathered.levels[0]
     assert (level.requested, level.accepted, level.reasons) == (12, 10, {"scf-not-converged": 2})
     assert level.methods == ("GFN1-xTB (tblite 0.8.0)",)
+    assert level.method_cpu_seconds == {"GFN1-xTB (tblite 0.8.0)": 12.0}
+    assert [(row.failure_rate, row.cpu_seconds) for row in level.ledger] == [(pytest.approx(1 / 6), 6.0)] * 2
     assert len(level.root_hash) == 64
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from saltern.cli import main
 from saltern.store import open_release
 
 ROOT = Path(__file__).parents[2]
@@ -128,3 +129,43 @@ def test_report_of_snakemake_has_the_captions(run: Run, finished: Path) -> None:
     page = (finished.parents[1] / "snakemake-report.html").read_text()
     assert "What each system" in page
     assert "Learning curve of committee member" in page
+
+
+DATASET = "results/{}/atoms/dataset"
+
+
+def test_a_recall_makes_just_its_labels_again_and_the_release_says_so(run: Run, finished: Path) -> None:
+    dataset = DATASET.format("tiny")
+    before = open_release(finished / "atoms/dataset")
+    index = before.index
+    key = index[index["system"] == "salt"]["label_key"].iloc[0]
+    wrong = ["recall", str(finished.parents[1] / "labels"), "--key", key, "--reason", "a faulty node"]
+    assert main(wrong) == 0
+    assert planned(run("--dry-run")) == {**AFTER_COLLECT, "label": 1, "collect": 1}
+
+    again = run(dataset)
+    assert again.returncode == 0, again.stdout + again.stderr
+    after = open_release(finished / "atoms/dataset")
+    [name] = after.manifest["recalls"]
+    entry = after.manifest["recalls"][name]
+    assert (entry["frames"], entry["reason"]) == (1, "a faulty node")
+    assert f"- `{name}`: 1 frames ({entry['date']}: a faulty node)" in (after.directory / "README.md").read_text()
+    since = after.index.set_index("label_key")["recall"].to_dict()
+    assert since == {k: name if k == key else "" for k in index["label_key"]}
+    assert after.manifest["root_hash"] == before.manifest["root_hash"], "the label is the same to the last bit"
+    assert planned(run(dataset, "--dry-run")) == {}
+
+
+def test_another_campaign_computes_nothing_even_after_a_recall(run: Run, finished: Path) -> None:
+    """Its batches are made after the recall, so the recall must not ask for them once more."""
+    campaign = {**yaml.safe_load(TINY.read_text()), "campaign": "other"}
+    (finished.parents[1] / "other.yaml").write_text(yaml.safe_dump(campaign))
+    labels = finished.parents[1] / "labels"
+    store = sorted(labels.rglob("*.json"))
+    made = run(DATASET.format("other"), configfile="other.yaml")
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert (made.stdout + made.stderr).count("answers are in the label store") == 4, "all four batches are look-ups"
+    assert sorted(labels.rglob("*.json")) == store
+    tiny, other = (open_release(finished.parents[1] / DATASET.format(name)).manifest for name in ("tiny", "other"))
+    assert tiny["root_hash"] == other["root_hash"]
+    assert planned(run(DATASET.format("other"), "--dry-run", configfile="other.yaml")) == {}

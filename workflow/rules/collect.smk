@@ -4,7 +4,7 @@ rule collect:
         system="results/{campaign}/systems/{system}.h5",
         labels=lambda wildcards: expand(
             "results/{campaign}/{level}/labels/{system}/{batch}.h5",
-            batch=LEVELS[wildcards.level].batches(),
+            batch=batches(wildcards.level, wildcards.system),
             allow_missing=True,
         ),
     output:

@@ -1,12 +1,15 @@
 """The campaign, and the few functions that turn it into jobs."""
 
+from functools import cache
+from pathlib import Path
+from shlex import quote
+
 from snakemake.exceptions import WorkflowError
 
 from saltern.config import campaign_from
 from saltern.errors import UserError
 from saltern.engines import openmm
-from saltern.store import LabelStore
-from saltern.systems import problems
+from saltern.systems import contents_of, problems, too_large
 
 
 report: "../report/workflow.rst"
@@ -17,32 +20,49 @@ if not config:
 
 try:
     CAMPAIGN = campaign_from(
-        config, workflow.configfiles[-1] if workflow.configfiles else "--config", [problems, openmm.problems]
+        config,
+        workflow.configfiles[-1] if workflow.configfiles else "--config",
+        [problems, openmm.problems, too_large],
     )
 except UserError as error:
     raise WorkflowError("\n".join(error.lines)) from None
 
 SYSTEMS = CAMPAIGN.expanded()
-LABEL_STORE = LabelStore(CAMPAIGN.label_store)
 LEVELS = {level.name: level for level in CAMPAIGN.levels}
 
 
 wildcard_constraints:
     campaign=CAMPAIGN.campaign,
     level="|".join(LEVELS),
-    system="|".join(SYSTEMS),
+    system=r"[A-Za-z0-9][A-Za-z0-9.-]*",
     batch=r"b\d+",
     chunk=r"r\d+",
     member=r"m\d+",
 
 
-# glibc gives big blocks back to the system at every free; keeping them saves a third of the time of small networks
-shell.prefix("export MALLOC_MMAP_THRESHOLD_=34359738368 MALLOC_TRIM_THRESHOLD_=34359738368; set -euo pipefail; ")
+# where the label store lies is no part of a job: moving it makes nothing anew. And glibc gives big blocks back to the
+# system at every free; keeping them saves a third of the time of small networks
+shell.prefix(
+    f"export SALTERN_LABEL_STORE={quote(CAMPAIGN.label_store)};"
+    " export MALLOC_MMAP_THRESHOLD_=34359738368 MALLOC_TRIM_THRESHOLD_=34359738368; set -euo pipefail; "
+)
+
+
+@cache
+def specification(level, stage):
+    """What a stage of a level is told."""
+    return LEVELS[level].spec(stage)
 
 
 def spec(stage):
     """What a stage is told, as a function of the level."""
-    return lambda wildcards: LEVELS[wildcards.level].spec(stage)
+    return lambda wildcards: specification(wildcards.level, stage)
+
+
+@cache
+def batches(level, system):
+    """Label batches of a system by name, each with its frames."""
+    return LEVELS[level].batches(contents_of(SYSTEMS[system]).atoms)
 
 
 def interval(numbers):
@@ -55,15 +75,37 @@ def growing(first):
     return lambda wildcards, attempt: first * attempt
 
 
+def processes(wildcards):
+    """How many processes share the training of one member."""
+    return LEVELS[wildcards.level].train.processes
+
+
+def shared(value):
+    """A resource of a training that several processes share, and of no other."""
+    return lambda wildcards: value if processes(wildcards) > 1 else None
+
+
 def label_environment(wildcards):
     """Only CP2K needs more than the core environment."""
     name = "cp2k" if LEVELS[wildcards.level].teacher.engine == "cp2k" else "core"
     return f"{workflow.basedir}/envs/{name}.yaml"
 
 
+@cache
+def label_store():
+    """The label store, or None when nothing was ever recalled in it; most campaigns need not open it."""
+    if not Path(CAMPAIGN.label_store, "recalls").is_dir():
+        return None
+    from saltern.store import LabelStore
+
+    return LabelStore(CAMPAIGN.label_store)
+
+
 def recalls(wildcards):
     """Recalls that touch the labels of a batch; newer than the batch, they make it ask again."""
-    return LABEL_STORE.recalls_of("results/{campaign}/{level}/labels/{system}/{batch}.h5".format(**wildcards))
+    store = label_store()
+    batch = "results/{campaign}/{level}/labels/{system}/{batch}.h5".format(**wildcards)
+    return store.recalls_of(batch) if store else []
 
 
 def for_systems(pattern):

@@ -15,8 +15,8 @@ rule label:
         mem_mb=growing(1000),
         runtime=growing(240),
     params:
-        frames=lambda wildcards: interval(LEVELS[wildcards.level].batches()[wildcards.batch]),
+        frames=lambda wildcards: interval(batches(wildcards.level, wildcards.system)[wildcards.batch]),
         spec=spec("label"),
     shell:
-        "saltern label {input.candidates} {output} --frames {params.frames} --store {CAMPAIGN.label_store:q}"
-        " --spec {params.spec:q} 2>&1 | tee {log}"
+        "saltern label {input.candidates} {output} --frames {params.frames} --spec {params.spec:q}"
+        " --recalls {input.recalls:q} 2>&1 | tee {log}"

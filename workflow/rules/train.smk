@@ -16,15 +16,23 @@ rule train:
         "results/{campaign}/{level}/cost/train/{member}.tsv"
     conda:
         "../../envs/core.yaml"
+    threads: processes
     resources:
-        mem_mb=growing(4000),
+        mem_mb=lambda wildcards, attempt: 4000 * attempt * processes(wildcards),
         runtime=growing(1440),
+        # in a SLURM job saltern itself calls srun for several tasks; "mpi" keeps the plugin from doing so
+        tasks=processes,
+        mpi=shared("srun"),
+        nodes=shared(1),
+        cpus_per_task=lambda wildcards, threads: max(1, threads // processes(wildcards)),
+        # or the plugin would take tasks for those of each GPU
+        tasks_per_gpu=0,
     params:
         number=lambda wildcards: LEVELS[wildcards.level].members()[wildcards.member],
         spec=spec("train"),
     shell:
-        "saltern train {input} {output.potential} {output.curve} --member {params.number} --spec {params.spec:q}"
-        " 2>&1 | tee {log}"
+        "saltern train {input} {output.potential} {output.curve} --member {params.number}"
+        " --processes {resources.tasks} --spec {params.spec:q} 2>&1 | tee {log}"
 
 
 rule evaluate:

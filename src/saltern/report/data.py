@@ -63,6 +63,13 @@ class LedgerRow:
     accepted: int
     quarantined: Mapping[str, int]
     """Frames by reason."""
+    cpu_seconds: float
+    """What the labels cost."""
+
+    @property
+    def failure_rate(self) -> float:
+        """Quarantined share of the frames."""
+        return 1 - self.accepted / self.requested
 
 
 @dataclass(frozen=True)
@@ -194,6 +201,8 @@ class LevelData:
     snapshots: tuple[Snapshot, ...] = ()
     spec: Mapping[str, Any] = field(default_factory=dict)
     """What each stage was told, by stage."""
+    method_cpu_seconds: Mapping[str, float] = field(default_factory=dict)
+    """What the labels of each method cost."""
 
     @property
     def requested(self) -> int:
@@ -204,6 +213,16 @@ class LevelData:
     def accepted(self) -> int:
         """Frames in the dataset."""
         return sum(row.accepted for row in self.ledger)
+
+    @property
+    def cpu_hours(self) -> float:
+        """What all labels cost."""
+        return sum(row.cpu_seconds for row in self.ledger) / 3600
+
+    @property
+    def failure_rate(self) -> float:
+        """Quarantined share of all frames."""
+        return 1 - self.accepted / self.requested
 
     @property
     def reasons(self) -> dict[str, int]:

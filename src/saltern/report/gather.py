@@ -25,7 +25,7 @@ from saltern.report.data import (
 )
 from saltern.report.properties import curves, health, property_rows
 from saltern.report.snapshot import snapshot
-from saltern.store import open_release, read_frames, read_json, read_metadata
+from saltern.store import ledger_of, open_release, read_frames, read_json, read_metadata
 
 STAGES = ("compose", "sample", "label", "collect", "release", "train", "evaluate", "simulate", "observe")
 SOFTWARE = ("tblite", "openmm", "torch", "e3nn", "numpy", "scipy", "snakemake")
@@ -82,19 +82,22 @@ def _system(path: Path) -> SystemRow:
 
 def _level(directory: Path, systems: Sequence[SystemRow]) -> LevelData:
     """One level: its dataset, its potential and its simulations."""
-    manifest = open_release(directory / "dataset").manifest
+    release = open_release(directory / "dataset")
+    manifest = release.manifest
     errors = read_json(directory / "errors.json")
     measured = {system.id: read_json(directory / "properties" / f"{system.id}.json") for system in systems}
     runs = {system.id: sorted((directory / "trajectories" / system.id).glob("*.h5")) for system in systems}
     about = {system: [read_metadata(path) for path in paths] for system, paths in runs.items()}
-    ledger = manifest["ledger"]["systems"]
+    requested = {system.id: manifest["ledger"]["systems"][system.id]["requested"] for system in systems}
+    ledger = ledger_of(release.index, requested)
     return LevelData(
         name=directory.name,
         methods=tuple(manifest["methods"]),
+        method_cpu_seconds={name: account.cpu_seconds for name, account in ledger.methods.items()},
         root_hash=manifest["root_hash"],
         ledger=tuple(
-            LedgerRow(s.id, ledger[s.id]["requested"], ledger[s.id]["accepted"], ledger[s.id]["quarantined"])
-            for s in systems
+            LedgerRow(s, requested[s], account.accepted, account.quarantined, account.cpu_seconds)
+            for s, account in ledger.systems.items()
         ),
         errors=tuple(_held_out(entry) for entry in errors["errors"]),
         force_parity=tuple(_parity(errors["force_parity"])),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from saltern.store.ledger import HARD_ABOVE
+
 _TEXT = """\
 # {name}
 
@@ -24,7 +26,7 @@ Whole trajectories are in one split, so neighbours in time never sit on both sid
 | system | salt | molality (mol/kg) | T (K) | accepted | quarantined |
 |---|---|---|---|---|---|
 {system_rows}
-
+{hard_regions}{recalls}
 ## Files
 
 - `shards/*.h5`: accepted frames, one file a system. Plain HDF5; every dataset names its unit. Frames may differ
@@ -58,6 +60,8 @@ def card(manifest: dict[str, Any]) -> str:
         requested=ledger["requested"],
         accepted=ledger["accepted"],
         quarantined=ledger["quarantined"],
+        hard_regions=_hard_regions(manifest),
+        recalls=_recalls(manifest["recalls"]),
         system_rows="\n".join(_system_row(s, about, ledger) for s, about in manifest["systems"].items()),
         field_rows="\n".join(
             f"| `{name}` | {f['per']} | {f['unit']} | {f['meaning']} |" for name, f in manifest["fields"].items()
@@ -73,3 +77,48 @@ def _system_row(system: str, about: dict[str, Any], ledger: dict[str, Any]) -> s
         f"| `{system}` | {about['system']['salt'] or 'none'} | {about['molality']:.3f} | "
         f"{about['system']['temperature']:g} | {entry['accepted']} | {quarantined} |"
     )
+
+
+def _hard_regions(manifest: dict[str, Any]) -> str:
+    """What the dataset has too little of, in words."""
+    ledger = manifest["ledger"]
+    if not ledger["hard_regions"]:
+        return ""
+    lines = []
+    for system in ledger["hard_regions"]:
+        entry, asked = ledger["systems"][system], manifest["systems"][system]["system"]
+        refused = sum(entry["quarantined"].values())
+        reasons = ", ".join(f"{count} {reason}" for reason, count in entry["quarantined"].items())
+        lines.append(
+            f"- `{system}` ({asked['salt'] or 'pure solvent'}, {asked['temperature']:g} K): {refused} of "
+            f"{entry['requested']} frames, {100 * refused / entry['requested']:.1f} %: {reasons}"
+        )
+    listed = "\n".join(lines)
+    return f"""
+## Under-sampled hard regions
+
+In these systems more than {100 * HARD_ABOVE:g} % of the frames have no label. What could not be labelled is not a
+random choice, so the configurations in `quarantine/` that belong to them are missing from this dataset:
+
+{listed}
+"""
+
+
+def _recalls(recalls: dict[str, Any]) -> str:
+    """Which labels were taken out of use and made again, in words."""
+    if not recalls:
+        return ""
+    lines = []
+    for name, entry in recalls.items():
+        why = ": ".join(text for text in (entry["date"], entry["reason"]) if text)
+        lines.append(f"- `{name}`: {entry['frames']} frames{f' ({why})' if why else ''}")
+    listed = "\n".join(lines)
+    return f"""
+## Recalls
+
+Earlier labels of some frames were found to be wrong and taken out of use. They were made again after:
+
+{listed}
+
+The column `recall` of the index names these frames.
+"""

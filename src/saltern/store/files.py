@@ -35,19 +35,21 @@ def whole_file(path: str | Path, *, replace: bool = True) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        _flush(temporary)
         temporary.chmod(0o644)
+        _flush(temporary)
         if replace:
             temporary.replace(path)
         else:
-            _publish(temporary, path)
-        _flush(path.parent)
+            publish(temporary, path)
+        _flush_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _publish(temporary: Path, path: Path) -> None:
+def publish(temporary: Path, path: Path) -> None:
     """Give a file its name unless that is taken, with no moment between the question and the deed.
+
+    The temporary name may stay beside the new one.
 
     Raises:
         FileExistsError: when it is taken.
@@ -62,7 +64,7 @@ def _publish(temporary: Path, path: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Force a file or a directory entry onto the disk, so that a power cut cannot undo a rename."""
+    """Force a file or the entries of a directory onto the disk, so that a power cut cannot undo a rename."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -70,13 +72,23 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_json(path: str | Path, value: Any) -> None:
+def _flush_folder(path: Path) -> None:
+    """Likewise for a directory, on file systems that can do that."""
+    try:
+        _flush(path)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EACCES):
+            raise
+
+
+def write_json(path: str | Path, value: Any, *, replace: bool = True) -> None:
     """Write a value as indented JSON with sorted keys; the same value gives the same bytes.
 
     Raises:
         ValueError: for NaN and infinity, which JSON does not have.
+        FileExistsError: when the file is there and `replace` does not allow to make it anew.
     """
-    with whole_file(path) as temporary:
+    with whole_file(path, replace=replace) as temporary:
         temporary.write_text(
             json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
         )

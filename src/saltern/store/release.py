@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from saltern.frames import Frames
 from saltern.store.card import card
 from saltern.store.files import file_hash, read_json, text_hash, write_json
 from saltern.store.hdf5 import read_frames, read_metadata
+from saltern.store.ledger import Ledger, ledger_of
 from saltern.store.splits import assign_splits
 
 if TYPE_CHECKING:
@@ -32,7 +34,13 @@ UNLISTED = {"manifest.json", ".snakemake_timestamp"}
 FOLDERS = {"shard": "shards", "quarantine": "quarantine"}
 
 
-def write_release(parts: Sequence[Path], name: str, config: CollectConfig, directory: Path) -> None:
+def write_release(
+    parts: Sequence[Path],
+    name: str,
+    config: CollectConfig,
+    directory: Path,
+    recalls: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
     """Make a release from what `collect_system` wrote for each system.
 
     Args:
@@ -40,6 +48,7 @@ def write_release(parts: Sequence[Path], name: str, config: CollectConfig, direc
         name: name of the dataset.
         config: splits and licence.
         directory: the release; it appears only when it is whole.
+        recalls: reason and date of recalls by name, as `LabelStore.recalls` gives them.
 
     Raises:
         UserError: when the directory is there already, or the ledger does not close.
@@ -49,14 +58,20 @@ def write_release(parts: Sequence[Path], name: str, config: CollectConfig, direc
     directory.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
     try:
-        _fill(building, sorted(parts, key=lambda part: part.name), name, config)
+        _fill(building, sorted(parts, key=lambda part: part.name), name, config, recalls or {})
         building.chmod(0o755)
         building.replace(directory)
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _fill(building: Path, parts: Sequence[Path], name: str, config: CollectConfig) -> None:
+def _fill(
+    building: Path,
+    parts: Sequence[Path],
+    name: str,
+    config: CollectConfig,
+    recalls: Mapping[str, Mapping[str, Any]],
+) -> None:
     """Write every file of a release, the manifest last."""
     about = {part.name: read_metadata(part / "shard.h5") for part in parts}
     for kind, folder_name in FOLDERS.items():
@@ -66,7 +81,6 @@ def _fill(building: Path, parts: Sequence[Path], name: str, config: CollectConfi
             _link(part / f"{kind}.h5", folder / f"{part.name}.h5")
     index = _joined_index(parts, about, config)
     index.to_parquet(building / "index.parquet", index=False)
-    ledger = _ledger(index, {system: entry["requested"] for system, entry in about.items()})
     manifest = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -74,7 +88,8 @@ def _fill(building: Path, parts: Sequence[Path], name: str, config: CollectConfi
         "licence": config.licence,
         "root_hash": _root_hash(building, index),
         "frames": {split: int((index["split"] == split).sum()) for split in ("train", "validation", "test")},
-        "ledger": ledger,
+        "ledger": _closed(ledger_of(index, {system: entry["requested"] for system, entry in about.items()})),
+        "recalls": _recalls(index, recalls) if "recall" in index else {},
         "systems": {system: entry["system"] for system, entry in about.items()},
         "methods": sorted({f"{m} ({e} {v})" for m, e, v in index[["method", "engine", "engine_version"]].to_numpy()}),
         "fields": {f.name: {"unit": f.unit, "per": f.per, "meaning": f.meaning} for f in FIELDS.values()},
@@ -117,24 +132,42 @@ def _root_hash(building: Path, index: pd.DataFrame) -> str:
     return text_hash(*files, json.dumps(splits))
 
 
-def _ledger(index: pd.DataFrame, requested: dict[str, int]) -> dict[str, Any]:
-    """Requested = accepted + quarantined, by system.
+def _closed(ledger: Ledger) -> dict[str, Any]:
+    """What the manifest says of a ledger: requested = accepted + quarantined, by system. Costs are in the index.
 
     Raises:
         UserError: when it does not close.
     """
-    ledger: dict[str, Any] = {"systems": {}}
-    for system, asked in requested.items():
-        rows = index[index["system"] == system]
-        reasons = {reason: int(count) for reason, count in rows["reason"].value_counts().items() if reason}
-        accepted = int(rows["accepted"].sum())
-        if asked != accepted + sum(reasons.values()):
-            raise UserError(f"{system}: the ledger does not close: {asked} requested, {accepted} accepted, {reasons}")
-        ledger["systems"][system] = {"requested": asked, "accepted": accepted, "quarantined": reasons}
-    ledger["requested"] = sum(requested.values())
-    ledger["accepted"] = int(index["accepted"].sum())
-    ledger["quarantined"] = ledger["requested"] - ledger["accepted"]
-    return ledger
+    if not ledger.closes:
+        wrong = [(s, account) for s, account in ledger.systems.items() if account.open != 0]
+        raise UserError(
+            *(
+                f"{system}: the ledger does not close: {account.requested} requested, {account.accepted} accepted, "
+                f"{account.refused} quarantined"
+                for system, account in wrong
+            )
+        )
+    return {
+        "requested": ledger.total.requested,
+        "accepted": ledger.total.accepted,
+        "quarantined": ledger.total.refused,
+        "systems": {
+            system: {
+                "requested": account.requested,
+                "accepted": account.accepted,
+                "quarantined": dict(account.quarantined),
+            }
+            for system, account in ledger.systems.items()
+        },
+        "hard_regions": list(ledger.hard),
+    }
+
+
+def _recalls(index: pd.DataFrame, known: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Every recall after which frames were labelled again: why, and how many."""
+    frames = Counter(name for names in index["recall"] for name in names.split(", ") if name)
+    told = {name: {key: known.get(name, {}).get(key, "") for key in ("reason", "date")} for name in frames}
+    return {name: {**told[name], "frames": frames[name]} for name in sorted(frames)}
 
 
 @dataclass(frozen=True)
