@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from saltern.cli.arguments import add_spec, interval, parsed
+from saltern.cli.launch import end_with_launcher, launch, place
+
+if TYPE_CHECKING:
+    from saltern.config import TrainSpec
+    from saltern.learning import Group
 
 
 def add_to(commands: Any) -> None:
@@ -16,6 +23,16 @@ def add_to(commands: Any) -> None:
     train.add_argument("output", type=Path, help="the potential (.safetensors)")
     train.add_argument("curve", type=Path, help="its learning curve (.csv), written as it goes")
     train.add_argument("--member", type=int, required=True, metavar="N")
+    train.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        metavar="P",
+        help="divide every step among P processes: tasks of srun within a SLURM job, else processes of this machine",
+    )
+    train.add_argument(
+        "--rendezvous", type=Path, metavar="FILE", help="where the processes meet; added to the command of each of them"
+    )
     add_spec(train)
     train.set_defaults(run=_train)
 
@@ -49,12 +66,31 @@ def add_to(commands: Any) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from saltern.config import TrainSpec
-    from saltern.learning import train
-    from saltern.store import open_release
 
     spec = parsed(TrainSpec, options.spec)
+    if options.processes > 1 and not options.rendezvous:
+        files = [str(path) for path in (options.release, options.output, options.curve)]
+        told = [f"--member={options.member}", f"--processes={options.processes}", f"--spec={options.spec}"]
+        sys.exit(launch([sys.executable, "-m", "saltern", "train", *files, *told], options.processes, options.output))
+    _train_here(options, spec)
+
+
+def _train_here(options: argparse.Namespace, spec: TrainSpec) -> None:
+    """In this process, which may be one of several."""
+    from saltern.learning import ALONE, LostProcessError, joined, train
+    from saltern.store import open_release
+
+    together: AbstractContextManager[Group] = nullcontext(ALONE)
+    if options.rendezvous:
+        end_with_launcher()
+        rank, on_node = place()
+        together = joined(options.rendezvous, rank, options.processes, on_node, spec.train.device)
     what = f"train {options.output.stem}"
-    train(open_release(options.release), spec, options.member, options.output, options.curve, what)
+    try:
+        with together as group:
+            train(open_release(options.release), spec, options.member, options.output, options.curve, what, group)
+    except LostProcessError as error:
+        sys.exit(f"saltern: {what}: {error}")
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ from saltern.errors import UserError
 from saltern.frames import Frames
 from saltern.learning.curve import Curve, Row
 from saltern.learning.dataset import Example, Minibatch, collate, examples
+from saltern.learning.group import ALONE, Group
 from saltern.potentials import Network, chosen_device, closest, derivatives, save
 from saltern.progress import track
 from saltern.store import Release, text_hash, whole_file
@@ -34,15 +35,22 @@ BETAS = (0.9, 0.99)
 """Decay of Adam's averages of the gradient and its square. The usual 0.999 remembers a thousand steps, which is as
 long as a short training."""
 
+OF_GROUP = {"train": {"processes"}}
+"""What the spec says of the processes and not of the training; `saltern train` is told it apart."""
 
-def train(release: Release, spec: TrainSpec, member: int, output: Path, curve: Path, what: str) -> None:
+
+def train(
+    release: Release, spec: TrainSpec, member: int, output: Path, curve: Path, what: str, group: Group = ALONE
+) -> None:
     """Train one committee member: Adam, a learning rate that rises and falls to zero along a cosine, averaged weights.
 
     The loss is force_weight · mean (ΔF)² + energy_weight · mean (ΔE/N)² + stress_weight · mean (Δσ)² in eV and Å, of
     labels minus the baseline. Energies of the free atoms are fitted to the training frames by least squares, before
     training and again for every network that is validated or saved, because the loss hardly feels a constant. A
     checkpoint beside the output holds the state every few seconds; the same call after a kill goes on from it and
-    ends with the same weights.
+    ends with the same weights. Several processes share every mini-batch and every evaluation; process 0 alone writes.
+    Their number is in neither the spec nor the checkpoint, for it changes rounding only: what several processes began
+    one may finish.
 
     Args:
         release: the dataset.
@@ -51,38 +59,56 @@ def train(release: Release, spec: TrainSpec, member: int, output: Path, curve: P
         output: the potential to make.
         curve: learning curve (CSV), written as it goes.
         what: the task, for progress lines.
+        group: the processes that share this training; each of them calls this.
 
     Raises:
         UserError: when there is nothing to train on, validation frames hold an element that training frames do not,
             or stresses are asked for that were not labelled.
+        LostProcessError: when another process of the group has ended.
     """
     frames = release.frames("train")
     validation = release.frames("validation")
     _check(frames, validation, spec, release.directory)
-    run = _Training(frames, validation, spec, member)
-    identity = text_hash(release.manifest["root_hash"], spec.model_dump_json(), str(member))
+    run = _Training(frames, validation, spec, member, group)
+    identity = text_hash(release.manifest["root_hash"], spec.model_dump_json(exclude=OF_GROUP), str(member))
     checkpoint = output.with_suffix(".checkpoint")
-    rows = Curve(curve, run.resume(checkpoint, identity))
-    saved = time.monotonic()
+    kept = run.resume(checkpoint, identity)
+    remaining = range(run.epoch, spec.train.epochs)
+    if group.rank:
+        for epoch in remaining:
+            run.one_epoch(epoch == remaining[-1], lambda: None)
+        run.averaged()
+    else:
+        rows = Curve(curve, kept)
+        keep = _now_and_then(lambda: run.write(checkpoint, identity))
+        for epoch in track(remaining, what, spec.train.epochs, "epoch", run.epoch, rows.note):
+            rows.add(run.one_epoch(epoch == remaining[-1], keep))
+        told = {"spec": spec.model_dump(exclude=OF_GROUP), "member": member, "processes": group.size}
+        systems = zip(frames["system"].tolist(), frames["permittivity"].tolist(), strict=True)
+        about = {
+            "baseline": spec.baseline.kind,
+            "closest": run.closest(),
+            "permittivities": dict(sorted(set(systems))),
+            "training": {"dataset": release.manifest["root_hash"], **told},
+        }
+        save(output, run.averaged(), about)
+    # the checkpoint stays until no process can fail any more: Snakemake removes the output of a job that fails
+    group.wait()
+    if not group.rank:
+        checkpoint.unlink(missing_ok=True)
 
-    def keep() -> None:
-        nonlocal saved
-        if time.monotonic() - saved > CHECKPOINT_INTERVAL_S:
-            run.write(checkpoint, identity)
-            saved = time.monotonic()
 
-    for epoch in track(range(run.epoch, spec.train.epochs), what, spec.train.epochs, "epoch", run.epoch, rows.note):
-        rows.add(run.one_epoch(epoch == spec.train.epochs - 1, keep))
-    record = {"dataset": release.manifest["root_hash"], "member": member, "spec": spec.model_dump()}
-    systems = zip(frames["system"].tolist(), frames["permittivity"].tolist(), strict=True)
-    about = {
-        "baseline": spec.baseline.kind,
-        "closest": run.closest(),
-        "permittivities": dict(sorted(set(systems))),
-        "training": record,
-    }
-    save(output, run.averaged(), about)
-    checkpoint.unlink(missing_ok=True)
+def _now_and_then(work: Callable[[], None]) -> Callable[[], None]:
+    """Do it when it was not done for a while."""
+    last = time.monotonic()
+
+    def maybe() -> None:
+        nonlocal last
+        if time.monotonic() - last > CHECKPOINT_INTERVAL_S:
+            work()
+            last = time.monotonic()
+
+    return maybe
 
 
 def _check(frames: Frames, validation: Frames, spec: TrainSpec, where: Path) -> None:
@@ -106,21 +132,23 @@ def _normalisation(data: Sequence[Example]) -> dict[str, float]:
     return {"scale": float(forces.square().mean().sqrt()) or 1.0, "neighbours": max(neighbours, 1.0)}
 
 
-def _fit_shifts(network: Network, data: Sequence[Example], device: torch.device) -> None:
+def _fit_shifts(network: Network, data: Sequence[Example], device: torch.device, group: Group) -> None:
     """Set the energies of the free atoms by least squares; where compositions leave a choice, to the smallest."""
     network.shifts.zero_()
+    found = torch.zeros(len(data), dtype=torch.float64)
     with torch.no_grad():
-        found = torch.cat([network(collate(chosen, device).graph) for chosen in _groups(data)]).cpu().numpy()
+        for part in group.share(_parts(data)):
+            found[part] = network(collate(data[part], device).graph).cpu()
     counts = np.array([np.bincount(e.species, minlength=len(network.species)) for e in data])
-    left = np.array([e.energy for e in data]) - found
+    left = np.array([e.energy for e in data]) - group.sum(found).numpy()
     network.shifts.copy_(torch.from_numpy(np.linalg.lstsq(counts.astype(float), left, rcond=None)[0]))
 
 
 class _Training:
     """Everything that changes while a network is trained."""
 
-    def __init__(self, frames: Frames, validation: Frames, spec: TrainSpec, member: int) -> None:
-        self.config = spec.train
+    def __init__(self, frames: Frames, validation: Frames, spec: TrainSpec, member: int, group: Group) -> None:
+        self.config, self.group = spec.train, group
         dtype = getattr(torch, spec.train.precision)
         self.device = chosen_device(spec.train.device)
         species = tuple(int(z) for z in np.unique(frames["numbers"]))
@@ -131,7 +159,7 @@ class _Training:
         self.network = Network(
             spec.student, species, shifts=[0.0] * len(species), seed=seed, dtype=dtype, **_normalisation(self.data)
         ).to(self.device)
-        _fit_shifts(self.network, self.data, self.device)
+        _fit_shifts(self.network, self.data, self.device, group)
         self.average = [weight.detach().clone() for weight in self.network.parameters()]
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.config.learning_rate, betas=BETAS)
         self.generator = np.random.default_rng(seed)
@@ -139,7 +167,7 @@ class _Training:
         self.left: list[int] = []
         self.losses: list[float] = []
         self.rows: list[Row] = []
-        self.cpu_before, self.begun = 0.0, time.process_time()
+        self.cpu_before, self.cpu_seconds, self.begun = 0.0, 0.0, time.process_time()
 
     @property
     def steps(self) -> int:
@@ -152,37 +180,52 @@ class _Training:
             self.left = self.generator.permutation(len(self.data)).tolist()
         while self.left:
             chosen, self.left = self.left[: self.config.batch], self.left[self.config.batch :]
-            self.losses.append(self._one_step(collate([self.data[i] for i in chosen], self.device)))
+            self.losses.append(self._one_step(chosen))
             after_step()
         self.epoch += 1
         errors: tuple[float | None, float | None] = (None, None)
         if self.validation and (last or self.epoch % self.config.validate_every == 0):
-            errors = _errors(self.averaged(), self.validation, self.device)
-        row = Row(self.epoch, self._learning_rate(), float(np.mean(self.losses)), *errors, self._cpu_seconds())
+            errors = _errors(self.averaged(), self.validation, self.device, self.group)
+        own = torch.tensor([time.process_time() - self.begun], dtype=torch.float64)
+        self.cpu_seconds = self.cpu_before + float(self.group.sum(own))
+        row = Row(self.epoch, self._learning_rate(), float(np.mean(self.losses)), *errors, self.cpu_seconds)
         self.losses = []
         self.rows.append(row)
         return row
-
-    def _cpu_seconds(self) -> float:
-        return self.cpu_before + time.process_time() - self.begun
 
     def _learning_rate(self) -> float:
         done = self.step / self.steps
         rise = min(1.0, (self.step + 1) / (WARM_UP * self.steps))
         return float(self.config.learning_rate * rise * 0.5 * (1 + np.cos(np.pi * done)))
 
-    def _one_step(self, batch: Minibatch) -> float:
+    def _one_step(self, chosen: Sequence[int]) -> float:
         for group in self.optimiser.param_groups:
             group["lr"] = self._learning_rate()
-        loss = _loss(self.network, batch, self.config)
         self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        own = self._share_of_gradients(chosen)
+        also = [own, time.process_time() - self.begun]
+        loss, seconds = self.group.sum_gradients(list(self.network.parameters()), also)
+        self.cpu_seconds = self.cpu_before + seconds
         self.optimiser.step()
         self.step += 1
         # the average must not remember the first, random weights longer than they deserve
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(self.average, list(self.network.parameters()), 1 - decay)
+        return loss
+
+    def _share_of_gradients(self, chosen: Sequence[int]) -> float:
+        """Set the gradients of this process's share of a mini-batch, and return its share of the loss."""
+        if self.group.size > 1:
+            # the largest first, so that all have about as much to do
+            chosen = sorted(chosen, key=lambda i: -len(self.data[i].first))
+        mine = self.group.share(chosen)
+        if not mine:
+            return 0.0
+        batch = collate([self.data[i] for i in mine], self.device)
+        atoms = len(batch.graph.species) / sum(len(self.data[i].species) for i in chosen)
+        loss = _loss(self.network, batch, self.config, len(mine) / len(chosen), atoms)
+        loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
 
     def averaged(self) -> Network:
@@ -192,7 +235,7 @@ class _Training:
         network = copy.deepcopy(self.network)
         for weight, average in zip(network.parameters(), self.average, strict=True):
             weight.data.copy_(average)
-        _fit_shifts(network, self.data, self.device)
+        _fit_shifts(network, self.data, self.device, self.group)
         return network
 
     def closest(self) -> list[list[float]]:
@@ -208,7 +251,7 @@ class _Training:
             "average": self.average,
             "optimiser": self.optimiser.state_dict(),
             "generator": self.generator.bit_generator.state,
-            "counts": (self.epoch, self.step, self._cpu_seconds()),
+            "counts": (self.epoch, self.step, self.cpu_seconds),
             "cut": (self.left, self.losses),
             "rows": [tuple(row) for row in self.rows],
         }
@@ -217,7 +260,7 @@ class _Training:
 
     def resume(self, path: Path, identity: str) -> list[Row]:
         """Take up a state that was kept for the same question; returns the learning curve so far."""
-        state = _kept(path, identity)
+        state = self.group.from_first(lambda: _kept(path, identity))
         if state:
             self.network.load_state_dict(state["network"])
             self.average = [average.to(self.device) for average in state["average"]]
@@ -237,31 +280,36 @@ def _kept(path: Path, identity: str) -> dict[str, Any]:
     return state if state["identity"] == identity else {}
 
 
-def _groups(data: Sequence[Example]) -> list[Sequence[Example]]:
+def _parts(data: Sequence[Example]) -> list[slice]:
     """As many examples at once as are evaluated together."""
-    return [data[start : start + EVALUATION_BATCH] for start in range(0, len(data), EVALUATION_BATCH)]
+    return [slice(start, start + EVALUATION_BATCH) for start in range(0, len(data), EVALUATION_BATCH)]
 
 
-def _loss(network: Network, batch: Minibatch, config: TrainConfig) -> torch.Tensor:
-    """Weighted mean squares of the errors of forces, energies per atom and stresses."""
+def _loss(network: Network, batch: Minibatch, config: TrainConfig, frames: float, atoms: float) -> torch.Tensor:
+    """Weighted mean squares of the errors of forces, energies per atom and stresses.
+
+    Where `batch` is a share of a mini-batch, `frames` and `atoms` are how much of it; the shares' losses add up to the
+    whole one's.
+    """
     energy = network(batch.graph)
     found = derivatives(energy, batch.graph, create_graph=True)
-    loss: torch.Tensor = config.force_weight * (found.forces - batch.forces).square().mean()
-    loss = loss + config.energy_weight * ((energy - batch.energy) / batch.atoms).square().mean()
+    loss: torch.Tensor = atoms * config.force_weight * (found.forces - batch.forces).square().mean()
+    loss = loss + frames * config.energy_weight * ((energy - batch.energy) / batch.atoms).square().mean()
     if config.stress_weight:
         stress = found.virial / batch.volumes.view(-1, 1, 1)
-        loss = loss + config.stress_weight * (stress - batch.stress).square().mean()
+        loss = loss + frames * config.stress_weight * (stress - batch.stress).square().mean()
     return loss
 
 
-def _errors(network: Network, data: Sequence[Example], device: torch.device) -> tuple[float, float]:
+def _errors(network: Network, data: Sequence[Example], device: torch.device, group: Group) -> tuple[float, float]:
     """Root mean square errors of forces (meV/Å) and energies per atom (meV)."""
-    force, energy, components = 0.0, 0.0, 0
-    for chosen in _groups(data):
-        batch = collate(chosen, device)
+    squares = torch.zeros(2, dtype=torch.float64)
+    for part in group.share(_parts(data)):
+        batch = collate(data[part], device)
         found = network(batch.graph)
         forces = derivatives(found, batch.graph).forces
-        force += float((forces - batch.forces).square().sum())
-        components += batch.forces.numel()
-        energy += float(((found.detach() - batch.energy) / batch.atoms).square().sum())
+        squares[0] += float((forces - batch.forces).square().sum())
+        squares[1] += float(((found.detach() - batch.energy) / batch.atoms).square().sum())
+    force, energy = group.sum(squares).tolist()
+    components = sum(e.forces.numel() for e in data)
     return 1000 * float(np.sqrt(force / components)), 1000 * float(np.sqrt(energy / len(data)))
