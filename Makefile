@@ -8,7 +8,6 @@ PYTHON ?= python3.11
 TORCH ?= auto
 ARGS ?=
 VENV := .venv
-DEMO := --profile profiles/local --configfile config/demo.yaml
 
 export PYTHON TORCH
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -24,12 +23,8 @@ env:  ## set up .venv: Saltern and the pinned versions of what it needs (1 to 3 
 dev:  ## set up .venv with the test tools too
 	@envs/install.sh $(VENV) dev
 
-# The kernel frees this lock when the run has gone, however it went; Snakemake's own (--nolock) would stay behind after a
-# kill and have to be removed by hand.
 demo: env  ## run the demo campaign and print its summary (at most 8 minutes on two cores)
-	@mkdir -p results
-	@flock --nonblock --conflict-exit-code 75 results/.lock snakemake $(DEMO) --nolock $(ARGS) || { \
-	  status=$$?; [ $$status != 75 ] || echo "make demo: another run is still at work in $(CURDIR)/results" >&2; exit $$status; }
+	@saltern run config/demo.yaml -- $(ARGS)
 	@cat results/demo/summary.txt
 
 test: dev  ## run all tests (ARGS="-k name" for some of them)

@@ -1,16 +1,23 @@
 #!/usr/bin/env bash
-# A real SLURM of one node, with accounting, in one scratch directory on the loopback interface: for tests.
-#   cluster.sh start DIRECTORY    start munged, mariadbd, slurmdbd, slurmctld, slurmd and write DIRECTORY/env.sh, to be
-#                                 sourced before sbatch, squeue, sacct or snakemake
+# A real SLURM of three virtual nodes in one scratch directory on the loopback interface: for tests.
+#   cluster.sh start DIRECTORY [--no-accounting]
+#                                 start munged, mariadbd, slurmdbd (not with --no-accounting), slurmctld, three slurmd and
+#                                 write DIRECTORY/env.sh, to be sourced before sbatch, squeue, sacct or snakemake
+#   cluster.sh node DIRECTORY NODE  start the slurmd of one node again, after it was killed
 #   cluster.sh stop DIRECTORY     cancel its jobs, stop these daemons and remove DIRECTORY
+# Partitions: main (default); spot and spotx on the same two nodes, whose jobs main preempts: those of spot are requeued,
+# those of spotx cancelled; gpu, one node with two GPUs that are none (--gres=gpu:1 sets CUDA_VISIBLE_DEVICES).
+# The nodes' slurmd have their process ids in DIRECTORY/run/slurmd.NODE.pid.
 # Only root can start it (SLURM's daemons and jobs then need no further users); nothing of systemd or /etc is used.
 # Debian packages: slurm-wlm slurmdbd slurm-wlm-mysql-plugin munge mariadb-server-core mariadb-client-core
 set -euo pipefail
-command=${1:?usage: cluster.sh start|stop DIRECTORY}
-directory=$(realpath -m "${2:?usage: cluster.sh start|stop DIRECTORY}")
+usage="usage: cluster.sh start DIRECTORY [--no-accounting] | node DIRECTORY NODE | stop DIRECTORY"
+command=${1:?$usage}
+directory=$(realpath -m "${2:?$usage}")
+argument=${3:-}
 export SLURM_CONF=$directory/slurm.conf
 munge_socket=$directory/munge.socket
-node=$(hostname -s)
+host=$(hostname -s)
 
 wait_for() { # wait_for SECONDS WHAT COMMAND...
   local end=$((SECONDS + $1)) what=$2
@@ -25,12 +32,12 @@ wait_for() { # wait_for SECONDS WHAT COMMAND...
   done
 }
 
-# Five neighbouring ports below the range from which the kernel takes ports itself.
+# Ten neighbouring ports below the range from which the kernel takes ports itself.
 free_ports() {
   local base port
   for _ in $(seq 100); do
     base=$((20000 + RANDOM % 1200 * 10))
-    for port in $(seq $base $((base + 4))); do
+    for port in $(seq $base $((base + 9))); do
       (: </dev/tcp/127.0.0.1/"$port") 2>/dev/null && continue 2
     done
     echo $base
@@ -40,14 +47,28 @@ free_ports() {
   return 1
 }
 
+# cgroups make SLURM kill a job that outgrows its memory at once, and all of a job's processes with it; a container may not
+# have them. Then memory is sampled every second.
+use_cgroups() {
+  local probe=/sys/fs/cgroup/memory/saltern-probe-$$
+  [ -d /sys/fs/cgroup/freezer ] && mkdir "$probe" 2>/dev/null && rmdir "$probe"
+}
+
 configure() {
-  local ports
+  local ports tracking gathering
   ports=$(free_ports)
-  mkdir -p "$directory"/{bin,log,run,state,spool}
-  database_port=$((ports + 3))
+  # cgroups are named after the node: the names must differ from those of any other cluster on this machine
+  nodes=("n${ports}a" "n${ports}b" "n${ports}g")
+  mkdir -p "$directory"/{bin,log,run,state}
+  database_port=$((ports + 8))
+  if use_cgroups; then
+    tracking=$'ProctrackType=proctrack/cgroup\nTaskPlugin=task/cgroup' gathering=UsePss
+  else
+    tracking=$'ProctrackType=proctrack/linuxproc\nTaskPlugin=task/none' gathering=OverMemoryKill,UsePss
+  fi
   cat >"$SLURM_CONF" <<C
 ClusterName=saltern
-SlurmctldHost=$node(127.0.0.1)
+SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=$ports
 SlurmUser=root
 SlurmdUser=root
@@ -56,40 +77,64 @@ CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 # a requeued job waits until its first credential has expired
 AuthInfo=socket=$munge_socket,cred_expire=10
 MpiDefault=none
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+$tracking
 ReturnToService=2
 StateSaveLocation=$directory/state
-SlurmdSpoolDir=$directory/spool
+SlurmdSpoolDir=$directory/spool.%n
 SlurmctldPidFile=$directory/run/slurmctld.pid
-SlurmdPidFile=$directory/run/slurmd.pid
+SlurmdPidFile=$directory/run/slurmd.%n.pid
 SlurmctldLogFile=$directory/log/slurmctld.log
-SlurmdLogFile=$directory/log/slurmd.log
+SlurmdLogFile=$directory/log/slurmd.%n.log
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0,sched_min_interval=0,requeue_delay=1
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+SlurmdTimeout=10
 MinJobAge=600
 KillWait=2
-# a job that outgrows its memory is killed, as on a real cluster; sampled, since cgroups may be missing
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
-JobAcctGatherParams=OverMemoryKill,UsePss
-AccountingStorageType=accounting_storage/slurmdbd
-AccountingStorageHost=127.0.0.1
-AccountingStoragePort=$((ports + 2))
-# the connection to slurmdbd takes munge's socket from here, not from AuthInfo
-AccountingStoragePass=$munge_socket
-# the node declares more than the machine may have
+JobAcctGatherParams=$gathering
+# the nodes declare more than the machine may have
 SlurmdParameters=config_overrides
-NodeName=node1 NodeHostname=$node NodeAddr=127.0.0.1 Port=$((ports + 1)) CPUs=4 RealMemory=16000 State=UNKNOWN
-PartitionName=main Nodes=node1 Default=YES MaxTime=7-0 DefaultTime=10 DefMemPerCPU=1000 State=UP
+GresTypes=gpu
+$(accounting "$ports")
+NodeName=${nodes[0]} NodeHostname=$host NodeAddr=127.0.0.1 Port=$((ports + 1)) CPUs=6 RealMemory=16000
+NodeName=${nodes[1]} NodeHostname=$host NodeAddr=127.0.0.1 Port=$((ports + 2)) CPUs=6 RealMemory=16000
+NodeName=${nodes[2]} NodeHostname=$host NodeAddr=127.0.0.1 Port=$((ports + 3)) CPUs=6 RealMemory=16000 Gres=gpu:2
+PartitionName=DEFAULT Nodes=${nodes[0]},${nodes[1]} MaxTime=7-0 DefaultTime=10 DefMemPerCPU=1000 State=UP
+PartitionName=main Default=YES PriorityTier=10
+PartitionName=spot PriorityTier=1 PreemptMode=REQUEUE
+PartitionName=spotx PriorityTier=1 PreemptMode=CANCEL
+PartitionName=gpu Nodes=${nodes[2]} PriorityTier=10
 C
+  # a GPU must be a device; this one is another name of /dev/null
+  mknod "$directory/gpu0" c 1 3
+  mknod "$directory/gpu1" c 1 3
+  echo "NodeName=${nodes[2]} Name=gpu File=$directory/gpu[0-1]" >"$directory/gres.conf"
+  printf '%s\n' CgroupAutomount=no CgroupPlugin=cgroup/v1 CgroupMountpoint=/sys/fs/cgroup ConstrainRAMSpace=yes \
+    >"$directory/cgroup.conf"
+  # Snakemake's job step drops every SLURM_ variable, SLURM_CONF too, before it calls srun.
+  printf '#!/bin/sh\nSLURM_CONF=%q exec %q "$@"\n' "$SLURM_CONF" "$(command -v srun)" >"$directory/bin/srun"
+  chmod +x "$directory/bin/srun"
+  printf 'export SLURM_CONF=%q PATH=%q:$PATH\n' "$SLURM_CONF" "$directory/bin" >"$directory/env.sh"
+}
+
+accounting() { # accounting PORTS
+  if [ "$argument" = --no-accounting ]; then
+    echo AccountingStorageType=accounting_storage/none
+    return
+  fi
+  # the connection to slurmdbd takes munge's socket from here, not from AuthInfo
+  printf '%s\n' AccountingStorageType=accounting_storage/slurmdbd AccountingStorageHost=127.0.0.1 \
+    "AccountingStoragePort=$(($1 + 9))" "AccountingStoragePass=$munge_socket" AccountingStorageTRES=gres/gpu
   cat >"$directory/slurmdbd.conf" <<C
 AuthType=auth/munge
 AuthInfo=socket=$munge_socket
 DbdHost=localhost
 DbdAddr=127.0.0.1
-DbdPort=$((ports + 2))
+DbdPort=$(($1 + 9))
 SlurmUser=root
 LogFile=$directory/log/slurmdbd.log
 PidFile=$directory/run/slurmdbd.pid
@@ -100,10 +145,6 @@ StorageUser=slurm
 StoragePass=slurm
 C
   chmod 600 "$directory/slurmdbd.conf"
-  # Snakemake's job step drops every SLURM_ variable, SLURM_CONF too, before it calls srun.
-  printf '#!/bin/sh\nSLURM_CONF=%q exec %q "$@"\n' "$SLURM_CONF" "$(command -v srun)" >"$directory/bin/srun"
-  chmod +x "$directory/bin/srun"
-  printf 'export SLURM_CONF=%q PATH=%q:$PATH\n' "$SLURM_CONF" "$directory/bin" >"$directory/env.sh"
 }
 
 start_munge() {
@@ -132,17 +173,22 @@ start_database() {
   sacctmgr --immediate add cluster saltern >/dev/null
 }
 
+start_node() { # start_node NODE
+  slurmd -N "$1" </dev/null >/dev/null 2>>"$directory/log/start.log"
+}
+
 start() {
   [ "$(id -u)" = 0 ] || { echo "cluster: only root can start it" >&2; exit 1; }
   [ ! -e "$SLURM_CONF" ] || { echo "cluster: $directory holds a cluster already; stop it first" >&2; exit 1; }
   trap 'status=$?; [ $status = 0 ] || { trap - EXIT; kill_daemons; }; exit $status' EXIT
   configure
   start_munge
-  start_database
+  [ "$argument" = --no-accounting ] || start_database
   slurmctld </dev/null >/dev/null 2>>"$directory/log/start.log"
   wait_for 30 slurmctld scontrol ping
-  slurmd -N node1 </dev/null >/dev/null 2>>"$directory/log/start.log"
-  wait_for 30 slurmd bash -c "sinfo --noheader --states=idle | grep -q node1"
+  local node
+  for node in "${nodes[@]}"; do start_node "$node"; done
+  wait_for 30 slurmctld bash -c "[ \$(sinfo --noheader --Node --states=idle --partition=main,gpu | wc -l) = 3 ]"
 }
 
 # By their own pid files only; nothing that they would tidy up outlives them.
@@ -154,6 +200,7 @@ kill_daemons() {
 }
 
 stop() {
+  local node
   if scontrol ping >/dev/null 2>&1; then
     scancel --user=root || true
     for _ in $(seq 100); do
@@ -162,11 +209,15 @@ stop() {
     done
   fi
   kill_daemons
+  for node in $(sed -n 's/^NodeName=\([^ ]*\).*/\1/p' "$SLURM_CONF"); do
+    find /sys/fs/cgroup/*/"slurm_$node" -depth -type d -exec rmdir {} \; 2>/dev/null || true
+  done
   rm -rf "$directory"
 }
 
 case $command in
   start) start ;;
+  node) start_node "$argument" ;;
   stop) stop ;;
-  *) echo "cluster: no such command: $command; allowed are start, stop" >&2; exit 2 ;;
+  *) echo "cluster: no such command: $command; $usage" >&2; exit 2 ;;
 esac

@@ -1,58 +1,44 @@
-"""The workflow on a real SLURM: one node and its accounting, started for this test and gone after it."""
+"""Campaigns on a real SLURM with accounting, started for these tests and gone after them."""
 
-import os
 import re
-import shutil
 import subprocess
-import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import pytest
-import yaml
+
+from saltern.running import attempts
 
 ROOT = Path(__file__).parents[2]
-CLUSTER = Path(__file__).with_name("cluster.sh")
 TINY = ROOT / "tests/workflow/tiny.yaml"
-DAEMONS = ["munged", "mariadbd", "mariadb-install-db", "slurmdbd", "slurmctld", "slurmd", "sbatch", "srun", "sacct"]
+TRAPS = Path(__file__).with_name("traps.smk")
+
+pytestmark = pytest.mark.slurm
 
 Environment = dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def environment() -> Environment:
-    """This process's environment, with the programs of this Python first."""
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+def traps(cluster: Environment, workplace: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A run into all traps at once. Most of it is waiting: it goes on beside the next test, and the last one looks."""
+    here = workplace(tmp_path_factory.mktemp("traps"), cluster)
+    here.run = here.start(TINY, TRAPS, handed_on=["--jobs", "5"])
+    yield here
+    here.run.kill()
 
 
-@pytest.fixture(scope="module")
-def cluster(environment: Environment) -> Iterator[Environment]:
-    """The environment in which SLURM's commands reach the throw-away cluster."""
-    missing = [program for program in DAEMONS if shutil.which(program) is None]
-    if missing:
-        pytest.skip(f"needs SLURM, munge and MariaDB; missing: {', '.join(missing)}")
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to start a cluster")
-    place = Path(mkdtemp(prefix="saltern-slurm-"))
-    try:
-        started = subprocess.run([CLUSTER, "start", place], check=False, capture_output=True, text=True, timeout=300)
-        assert started.returncode == 0, started.stderr
-        yield {**environment, "SLURM_CONF": f"{place}/slurm.conf", "PATH": f"{place}/bin:{environment['PATH']}"}
-    finally:
-        subprocess.run([CLUSTER, "stop", place], check=True, timeout=120)
-
-
-def snakemake(profile: str, directory: Path, environment: Environment, *arguments: str) -> str:
-    """Run the workflow on the tiny campaign; returns what Snakemake said."""
-    done = subprocess.run(
-        ["snakemake", "--profile", ROOT / "profiles" / profile, "--snakefile", ROOT / "Snakefile",
-         "--configfile", TINY, "--directory", directory, *arguments],
-        check=False, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+def test_traps_spring(traps: Any) -> None:
+    traps.until(lambda: all(traps.lines(f"{name}.starts") for name in ["time", "requeued", "cancelled", "node"]))
+    # more processors than either node has left: both low jobs must give way
+    traps.ask("sbatch", "--nodes=2", "--ntasks=2", "--cpus-per-task=4", "--time=1", "--output=/dev/null", "--wrap=true")
+    (node,) = traps.ask("sinfo", "--noheader", "--partition=gpu", "--format=%N")
+    traps.ask("scontrol", "update", f"node={node}", "state=down", "reason=test")
+    traps.until(lambda: "was preempted and cancelled; requeued it" in traps.said())
+    (state,) = traps.ask("sinfo", "--noheader", "--partition=gpu", "--format=%T")
+    if state == "down":
+        traps.ask("scontrol", "update", f"node={node}", "state=resume")
 
 
 def jobs_by_rule(output: str) -> dict[str, int]:
@@ -62,34 +48,45 @@ def jobs_by_rule(output: str) -> dict[str, int]:
     return {rule: count for rule, count in jobs.items() if rule not in {"all", "total"}}
 
 
-def profile(name: str) -> dict[str, Any]:
-    return yaml.safe_load((ROOT / "profiles" / name / "config.yaml").read_text())
-
-
-@pytest.mark.slurm
-def test_every_job_of_a_campaign_runs_through_slurm(cluster: Environment, tmp_path: Path) -> None:
-    expected = jobs_by_rule(snakemake("slurm-ci", tmp_path, cluster))
+def test_every_job_of_a_campaign_runs_through_slurm(
+    cluster: Environment, workplace: Any, one_system: Path, tmp_path: Path
+) -> None:
+    here = workplace(tmp_path, cluster)
+    expected = jobs_by_rule(here.finish(one_system, ROOT / "Snakefile"))
 
     accounted = subprocess.run(
-        ["sacct", "--allocations", "--noheader", "--parsable2", "--format", "State"],
+        ["sacct", "--allocations", "--noheader", "--parsable2", "--format", "State,WorkDir"],
         check=True, env=cluster, capture_output=True, text=True,
     )  # fmt: skip
-    assert accounted.stdout.split() == ["COMPLETED"] * sum(expected.values())
+    states = [line.split("|")[0] for line in accounted.stdout.splitlines() if line.endswith(f"|{tmp_path}")]
+    assert states == ["COMPLETED"] * sum(expected.values())
     logs = [log.relative_to(tmp_path / "logs/slurm").parts[0] for log in tmp_path.glob("logs/slurm/**/*.log")]
     assert {rule: logs.count(f"rule_{rule}") for rule in expected} == expected
+    assert attempts(tmp_path / "logs/slurm") == []
     assert (tmp_path / "results/tiny/report.html").is_file()
 
-    assert "Nothing to be done" in snakemake("slurm-ci", tmp_path, cluster)
+    assert "Nothing to be done" in here.finish(one_system, ROOT / "Snakefile")
 
 
-def test_profile_for_clusters_plans_the_whole_campaign(environment: Environment, tmp_path: Path) -> None:
-    jobs = jobs_by_rule(snakemake("slurm", tmp_path, environment, "--dry-run"))
-    assert {"compose", "sample", "label", "collect", "train", "simulate", "observe", "report"} <= set(jobs)
+def test_traps_are_survived_and_told_apart(traps: Any) -> None:
+    assert traps.run.wait(300) == 0, traps.said()
+    found = attempts(traps.place / "logs/slurm")
+    assert {attempt.rule: attempt.outcome for attempt in found} == {
+        "memory": "out of memory",
+        "time": "time limit",
+        "requeued": "preempted",
+        "cancelled": "preempted",
+        "node": "node failure",
+    }
+    assert len(found) == 5
+    starts = {rule: traps.lines(f"{rule}.starts") for rule in ["memory", "time", "requeued", "cancelled", "node"]}
+    same_job = {rule: len(set(jobs)) == 1 for rule, jobs in starts.items()}
+    assert Counter(map(len, starts.values())) == {2: 5}
+    assert same_job == {"memory": False, "time": False, "requeued": True, "cancelled": True, "node": True}
 
+    def asked(rule: str, what: str) -> list[str]:
+        return traps.ask("sacct", "--allocations", "--noheader", f"--format={what}", f"--jobs={','.join(starts[rule])}")
 
-def test_tested_profile_is_the_published_one_but_for_its_size() -> None:
-    published, tested = profile("slurm"), profile("slurm-ci")
-    for key in ["jobs", "latency-wait", "default-resources", "slurm-init-seconds-before-status-checks"]:
-        published.pop(key, None)
-        tested.pop(key)
-    assert tested == published
+    assert asked("memory", "ReqMem") == ["300M", "1200M"]
+    assert asked("time", "Timelimit") == ["00:01:00", "00:02:00"]
+    assert traps.lines("node.out")[0] in {"0", "1"}, "a GPU was given to the job"

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Sequence
 
 from saltern import __version__
-from saltern.cli import data, inspection, models
-from saltern.errors import SimulationError, UserError
+from saltern.cli import converging, data, inspection, labels, models, planning, running
+from saltern.errors import EngineError, SimulationError, UserError
 
 _EPILOG = """\
-A campaign is run by Snakemake, which calls these commands:
+A campaign is run by Snakemake, which calls the commands of the stages:
 
-  snakemake --profile profiles/local --configfile config/demo.yaml
+  saltern run config/demo.yaml
 
 Exit codes: 0 done, 2 the input is wrong (one line for each mistake), 1 anything else.
 """
@@ -28,8 +28,12 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"saltern {__version__}")
-    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=running.Parser)
+    running.add_to(commands)
     inspection.add_to(commands)
+    planning.add_to(commands)
+    converging.add_to(commands)
+    labels.add_to(commands)
     data.add_to(commands)
     models.add_to(commands)
     return top
@@ -44,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for line in error.lines:
             print(f"saltern: {line}", file=sys.stderr)
         return 2
-    except SimulationError as error:
+    except (EngineError, SimulationError) as error:
         print(f"saltern: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from saltern.errors import UserError
@@ -18,6 +20,13 @@ def add_spec(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--spec", required=True, metavar="JSON", help="the stage's sections, as the workflow passes them"
     )
+
+
+def add_store(command: argparse.ArgumentParser, purpose: str) -> None:
+    """Add --store: the label store. The workflow names it in the environment, for where it lies is no part of a job."""
+    default = Path(os.environ.get("SALTERN_LABEL_STORE", "labels"))
+    help_ = f"the label store, {purpose} (default: $SALTERN_LABEL_STORE or labels)"
+    command.add_argument("--store", type=Path, default=default, metavar="DIRECTORY", help=help_)
 
 
 def interval(text: str) -> range:

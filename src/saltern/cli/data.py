@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saltern.cli.arguments import add_spec, interval, parsed
+from saltern.cli.arguments import add_spec, add_store, interval, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,14 +37,16 @@ def add_to(commands: Any) -> None:
     label.add_argument("candidates", type=Path)
     label.add_argument("output", type=Path)
     label.add_argument("--frames", type=interval, required=True, metavar="A:B", help="candidates A to B - 1")
-    label.add_argument(
-        "--store",
-        type=Path,
-        required=True,
-        metavar="DIRECTORY",
-        help="the label store: answers are found and kept here",
-    )
+    add_store(label, "where answers are found and kept")
     add_spec(label)
+    label.add_argument(
+        "--recalls",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="FILE",
+        help="recalls because of which the batch is made again",
+    )
     label.set_defaults(run=_label)
 
     collect = commands.add_parser("collect", help="gather one system's labels and close its ledger")
@@ -58,6 +60,7 @@ def add_to(commands: Any) -> None:
     release.add_argument("systems", type=Path, nargs="+", help="what collect made, one directory a system")
     release.add_argument("output", type=Path, help="a new directory")
     release.add_argument("--name", required=True)
+    add_store(release, "for why labels were recalled")
     add_spec(release)
     release.set_defaults(run=_release)
 
@@ -123,7 +126,8 @@ def _label(options: argparse.Namespace) -> None:
     what = f"label {read_metadata(options.candidates)['id']} {options.output.stem}"
     candidates = read_frames(options.candidates)
     spec = parsed(LabelSpec, options.spec)
-    label_batch(candidates, options.frames, spec, LabelStore(options.store), options.output, what)
+    recalls = [path.stem for path in options.recalls]
+    label_batch(candidates, options.frames, spec, LabelStore(options.store), options.output, what, recalls)
 
 
 def _collect(options: argparse.Namespace) -> None:
@@ -135,9 +139,10 @@ def _collect(options: argparse.Namespace) -> None:
 def _release(options: argparse.Namespace) -> None:
     from saltern.config import CollectSpec
     from saltern.progress import say
-    from saltern.store import open_release, write_release
+    from saltern.store import LabelStore, open_release, write_release
 
-    write_release(options.systems, options.name, parsed(CollectSpec, options.spec).collect, options.output)
+    collect = parsed(CollectSpec, options.spec).collect
+    write_release(options.systems, options.name, collect, options.output, LabelStore(options.store).recalls())
     manifest = open_release(options.output).manifest
     ledger = manifest["ledger"]
     say(

@@ -34,9 +34,9 @@ def add_to(commands: Any) -> None:
 def _validate(options: argparse.Namespace) -> None:
     from saltern.config import load_campaign
     from saltern.engines import openmm
-    from saltern.systems import problems
+    from saltern.systems import problems, too_large
 
-    campaign = load_campaign(options.campaign, [problems, openmm.problems])
+    campaign = load_campaign(options.campaign, [problems, openmm.problems, too_large])
     systems = campaign.expanded()
     frames = sum(level.sample.frames for level in campaign.levels) * len(systems)
     print(f"{options.campaign}: valid; {len(systems)} systems, {frames} frames to label")
