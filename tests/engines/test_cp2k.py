@@ -240,6 +240,16 @@ def test_what_is_asked_is_in_the_input():
     assert [float(word) for word in rows[3].split()[1:]] == (POSITIONS[1] / 3).tolist()  # every bit
 
 
+def test_density_is_smoothed_where_a_density_functional_is():
+    smooth = Cp2kTeacher(method="revpbe-d3", smoothing="nn10")
+    assert "XC_SMOOTH_RHO NN10" in batch_input(smooth, "2023.1", [WATER])
+    assert "XC_DERIV NN10_SMOOTH" in batch_input(smooth, "2023.1", [WATER])
+    assert "XC_GRID" not in batch_input(Cp2kTeacher(method="revpbe-d3"), "2023.1", [WATER])
+    corrected = batch_input(Cp2kTeacher(method="dc-r2scan", smoothing="nn50"), "2023.1", [WATER])
+    assert corrected.count("XC_SMOOTH_RHO NN50") == 1
+    assert corrected.index("&ENERGY_CORRECTION") < corrected.index("XC_SMOOTH_RHO")
+
+
 def test_only_the_way_to_the_answer_differs_between_rungs():
     texts = [batch_input(Cp2kTeacher(method="pbe0"), "2023.1", [WATER], rung) for rung in RUNGS]
     without = {re.sub(r"&SCF\n.*?&END SCF\n", "", text, flags=re.DOTALL) for text in texts}

@@ -15,7 +15,7 @@ from saltern.config import (
     expected_seconds,
     frames_per_job,
 )
-from saltern.config.costs import FIGURES, JOB_OVERHEAD_S, UNMEASURED
+from saltern.config.costs import CUTOFF_EXPONENT, FIGURES, JOB_OVERHEAD_S, UNMEASURED
 from saltern.labelling import label_batch
 from saltern.labelling.cost import fit, measured_labels
 from saltern.store import LabelStore
@@ -43,9 +43,13 @@ def test_figures_are_near_what_was_measured(atoms: int, seconds: float) -> None:
     assert seconds / 1.5 < expected_seconds(GFN1, atoms) < seconds * 1.5
 
 
-def test_a_grid_costs_by_its_points() -> None:
-    coarse, fine = Cp2kTeacher(method="revpbe-d3", cutoff_Ry=300), Cp2kTeacher(method="revpbe-d3", cutoff_Ry=1200)
-    assert expected_seconds(fine, 98) / expected_seconds(coarse, 98) == pytest.approx(8)
+@pytest.mark.parametrize(("cutoff", "seconds"), [(600, 104), (900, 125), (1200, 166)])
+def test_a_finer_grid_costs_what_was_measured(cutoff: float, seconds: float) -> None:
+    teacher = Cp2kTeacher(method="revpbe-d3", cutoff_Ry=cutoff)
+    assert expected_seconds(teacher, 26) == pytest.approx(seconds, rel=0.15)
+
+
+def test_tight_binding_has_no_grid() -> None:
     tight_binding = [Cp2kTeacher(method="gfn1-xtb", cutoff_Ry=c) for c in (300, 1200)]
     assert expected_seconds(tight_binding[0], 98) == expected_seconds(tight_binding[1], 98)
 
@@ -122,7 +126,7 @@ def test_labels_at_another_cutoff_count_by_the_grid_law_and_other_methods_do_not
         record(50, 99.0, method="r2scan", cutoff_Ry=-1.0),
         record(50, 0.0, method="r2scan", cutoff_Ry=300.0),
     ]
-    assert measured_labels(records, teacher) == [(50, pytest.approx(80.0))]
+    assert measured_labels(records, teacher) == [(50, pytest.approx(10 * 4**CUTOFF_EXPONENT))]
     assert measured_labels(records, GFN1) == []
 
 

@@ -34,6 +34,9 @@ LONGEST_CHAIN = 20
 HOW = {"command", "threads", "reuse"}
 """Options that say how the answer is found, not what is asked."""
 
+GRID = {"basis", "cutoff_Ry", "relative_cutoff_Ry", "smoothing"}
+"""Options that tight binding has no use for."""
+
 
 class Cp2kEngine:
     """CP2K with its own trajectory reader: one process for as many frames as go together.
@@ -50,7 +53,9 @@ class Cp2kEngine:
         self._command = _find(teacher.command)
         self.version, self.build = _version(self._command)
         self.method: str = teacher.method
-        self.settings: Mapping[str, object] = teacher.model_dump(exclude=HOW)
+        self.settings: Mapping[str, object] = teacher.model_dump(
+            exclude=HOW | GRID if teacher.method == "gfn1-xtb" else HOW
+        )
 
     def answers(
         self, questions: Sequence[Question], wanted: Sequence[int], directory: Path

@@ -209,7 +209,7 @@ def _dft(teacher: Cp2kTeacher, question: Question, rung: Rung, wavefunctions: Wa
     if exact:
         sections.append(_auxiliary(teacher.method))
     if teacher.method == "dc-r2scan":
-        sections.append(_density_correction())
+        sections.append(_density_correction(teacher))
     return Section("DFT", tuple(lines), tuple(sections))
 
 
@@ -237,32 +237,43 @@ def _functional(teacher: Cp2kTeacher, question: Question) -> Section:
     the D3 dispersion of Grimme et al., J. Chem. Phys. 132, 154104 (2010), zero damping. PBE0: Adamo, Barone, J. Chem.
     Phys. 110, 6158 (1999).
     """
+    sections: tuple[Section, ...]
     if teacher.method == "r2scan":
-        return Section("XC", sections=(_r2scan(),))
-    if teacher.method == "revpbe-d3":
-        return _with_dispersion("revPBE", Section("PBE", (("PARAMETRIZATION", "REVPBE"),)))
-    if teacher.method == "blyp-d3":
-        return _with_dispersion("BLYP", Section("BECKE88"), Section("LYP"))
-    if teacher.method == "pbe0":
+        sections = (_r2scan(),)
+    elif teacher.method == "revpbe-d3":
+        sections = _with_dispersion("revPBE", Section("PBE", (("PARAMETRIZATION", "REVPBE"),)))
+    elif teacher.method == "blyp-d3":
+        sections = _with_dispersion("BLYP", Section("BECKE88"), Section("LYP"))
+    elif teacher.method == "pbe0":
         density = Section("XC_FUNCTIONAL", (), (Section("PBE", (("SCALE_X", 0.75), ("SCALE_C", 1.0))),))
-        return Section("XC", sections=(density, _exact_exchange(0.25, _truncated(question.cell))))
-    # the Hartree-Fock density; with the whole Coulomb operator, as in the paper: a truncated one has no response
-    exchange = _exact_exchange(1.0, (("POTENTIAL_TYPE", "COULOMB"),))
-    return Section("XC", sections=(Section("XC_FUNCTIONAL NONE"), exchange))
+        sections = (density, _exact_exchange(0.25, _truncated(question.cell)))
+    else:
+        # the Hartree-Fock density; with the whole Coulomb operator, as in the paper: a truncated one has no response
+        exchange = _exact_exchange(1.0, (("POTENTIAL_TYPE", "COULOMB"),))
+        return Section("XC", sections=(Section("XC_FUNCTIONAL NONE"), exchange))
+    return Section("XC", sections=(*sections, *_smoothing(teacher)))
+
+
+def _smoothing(teacher: Cp2kTeacher) -> tuple[Section, ...]:
+    """How the density is smoothed for exchange and correlation, and their derivatives in the same way."""
+    if teacher.smoothing == "none":
+        return ()
+    kind = teacher.smoothing.upper()
+    return (Section("XC_GRID", (("XC_SMOOTH_RHO", kind), ("XC_DERIV", f"{kind}_SMOOTH"))),)
 
 
 def _r2scan() -> Section:
     return Section("XC_FUNCTIONAL", (), (Section("MGGA_X_R2SCAN"), Section("MGGA_C_R2SCAN")))
 
 
-def _with_dispersion(reference: str, *functional: Section) -> Section:
+def _with_dispersion(reference: str, *functional: Section) -> tuple[Section, ...]:
     """A functional with the D3 dispersion that was fitted for it."""
     pairs = Section(
         "PAIR_POTENTIAL",
         (("TYPE", "DFTD3"), ("PARAMETER_FILE_NAME", "dftd3.dat"), ("REFERENCE_FUNCTIONAL", reference)),
     )
     dispersion = Section("VDW_POTENTIAL", (("POTENTIAL_TYPE", "PAIR_POTENTIAL"),), (pairs,))
-    return Section("XC", sections=(Section("XC_FUNCTIONAL", (), functional), dispersion))
+    return Section("XC_FUNCTIONAL", (), functional), dispersion
 
 
 def _exact_exchange(fraction: float, operator: tuple[tuple[Value, ...], ...]) -> Section:
@@ -302,15 +313,14 @@ def _auxiliary(method: str) -> Section:
     )
 
 
-def _density_correction() -> Section:
+def _density_correction(teacher: Cp2kTeacher) -> Section:
     """The energy and forces of r2SCAN at the Hartree-Fock density.
 
     As in arXiv 2310.12535; the theory is in Sim, Song, Burke, J. Phys. Chem. Lett. 9, 6385 (2018).
     """
     response = Section("RESPONSE_SOLVER", (("EPS", 1e-10), ("METHOD", "AO_ORTHO"), ("PRECONDITIONER", "MULTI_LEVEL")))
-    return Section(
-        "ENERGY_CORRECTION", (("ENERGY_FUNCTIONAL", "DCDFT"),), (Section("XC", sections=(_r2scan(),)), response)
-    )
+    functional = Section("XC", sections=(_r2scan(), *_smoothing(teacher)))
+    return Section("ENERGY_CORRECTION", (("ENERGY_FUNCTIONAL", "DCDFT"),), (functional, response))
 
 
 def _subsys(teacher: Cp2kTeacher, question: Question) -> Section:
