@@ -12,6 +12,7 @@ from saltern.config import (
     LabelSpec,
     System,
     TbliteTeacher,
+    expected_memory_mb,
     expected_seconds,
     frames_per_job,
 )
@@ -47,6 +48,13 @@ def test_figures_are_near_what_was_measured(atoms: int, seconds: float) -> None:
 def test_a_finer_grid_costs_what_was_measured(cutoff: float, seconds: float) -> None:
     teacher = Cp2kTeacher(method="revpbe-d3", cutoff_Ry=cutoff)
     assert expected_seconds(teacher, 26) == pytest.approx(seconds, rel=0.15)
+
+
+@pytest.mark.parametrize(("atoms", "gigabytes"), [(26, 0.9), (50, 1.8)])
+def test_memory_leaves_room_above_what_was_measured(atoms: int, gigabytes: float) -> None:
+    asked = expected_memory_mb(Cp2kTeacher(method="revpbe-d3", cutoff_Ry=1200), atoms)
+    assert 1.2 * gigabytes * 1000 < asked < 3 * gigabytes * 1000
+    assert expected_memory_mb(GFN1, 10 * atoms) == 1000
 
 
 def test_tight_binding_has_no_grid() -> None:

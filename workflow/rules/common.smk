@@ -6,7 +6,7 @@ from shlex import quote
 
 from snakemake.exceptions import WorkflowError
 
-from saltern.config import campaign_from
+from saltern.config import campaign_from, expected_memory_mb
 from saltern.errors import UserError
 from saltern.engines import openmm
 from saltern.systems import contents_of, problems, too_large
@@ -63,6 +63,12 @@ def spec(stage):
 def batches(level, system):
     """Label batches of a system by name, each with its frames."""
     return LEVELS[level].batches(contents_of(SYSTEMS[system]).atoms)
+
+
+def label_memory(wildcards, attempt):
+    """Memory of a label job (MB); more with every retry."""
+    atoms = contents_of(SYSTEMS[wildcards.system]).atoms
+    return expected_memory_mb(LEVELS[wildcards.level].teacher, atoms) * attempt
 
 
 def interval(numbers):

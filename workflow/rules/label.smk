@@ -12,7 +12,7 @@ rule label:
     conda:
         label_environment
     resources:
-        mem_mb=growing(1000),
+        mem_mb=label_memory,
         runtime=growing(240),
     params:
         frames=lambda wildcards: interval(batches(wildcards.level, wildcards.system)[wildcards.batch]),

@@ -89,7 +89,7 @@ def _level(campaign: Campaign, options: argparse.Namespace) -> tuple[Level, Cp2k
     if name not in levels:
         known = ", ".join(levels)
         raise UserError(
-            f"--level: '{name}' is no level of {options.campaign}{did_you_mean(name, list(levels))}; {known}"
+            f"--level: '{name}' is no level of {options.campaign}{did_you_mean(name, list(levels))}; allowed: {known}"
         )
     teacher = levels[name].teacher
     if not isinstance(teacher, Cp2kTeacher) or teacher.method == "gfn1-xtb":

@@ -182,7 +182,7 @@ def _recall(options: argparse.Namespace) -> None:
     from saltern.labelling.recall import Selection, days
     from saltern.store import LabelStore
 
-    if not options.store.is_dir():
+    if not (options.store / "labels").is_dir():
         raise UserError(f"{options.store}: no label store is there")
     store = LabelStore(options.store)
     if options.list:
@@ -226,7 +226,7 @@ def _mark(store: LabelStore, keys: Sequence[str], selection: Selection, options:
     if abandoned:
         print(f"removed {abandoned} unfinished files of writers that were killed more than a day ago")
     if not keys:
-        print("nothing is left to recall; earlier recalls are complete")
+        print("nothing to recall: no label in use meets the criteria; earlier recalls are complete")
         return
     today = datetime.now(UTC).date().isoformat()
     reason = " ".join(options.reason.split())

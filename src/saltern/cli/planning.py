@@ -26,7 +26,9 @@ What a label costs is fitted to the labels of the same method in the label store
 
 _PLAN_END = """\
 Processor time is given with the range in which it lies two times out of three: the fitted costs may be wrong by a
-factor, in the same way for all systems. Training and simulation are not in the forecast.
+factor, in the same way for all systems. Labels that are in the store already count as if they were to be made.
+Overhead is the share of a label job that starting it takes on a cluster. Training and simulation are not in the
+forecast.
 
 Exit codes: 0 done, 2 the input is wrong or a limit of the campaign (`limits:`) is exceeded.
 """

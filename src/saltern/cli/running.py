@@ -43,6 +43,8 @@ class Parser(argparse.ArgumentParser):
             args, handed_on = args[:cut], list(args[cut + 1 :])
         options, unknown = super().parse_known_args(args, namespace)
         if self.hands_on:
+            if unknown:
+                self.error(f"unrecognized arguments: {' '.join(unknown)}; what is for Snakemake goes behind --")
             options.arguments = handed_on
         return options, unknown
 

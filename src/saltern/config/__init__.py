@@ -12,7 +12,7 @@ from saltern.config.campaign import (
     SimulateSpec,
     TrainSpec,
 )
-from saltern.config.costs import JOB_OVERHEAD_S, expected_seconds, frames_per_job
+from saltern.config.costs import JOB_OVERHEAD_S, expected_memory_mb, expected_seconds, frames_per_job
 from saltern.config.limits import LimitsConfig
 from saltern.config.load import campaign_from, load_campaign, read_systems_table, refuse
 from saltern.config.reference import reference
@@ -61,6 +61,7 @@ __all__ = [
     "TrainSpec",
     "campaign_from",
     "exceeded",
+    "expected_memory_mb",
     "expected_seconds",
     "frames_per_job",
     "load_campaign",

@@ -81,6 +81,23 @@ def expected_seconds(teacher: Teacher, atoms: int) -> float:
     return seconds
 
 
+def expected_memory_mb(teacher: Teacher, atoms: int) -> int:
+    """Memory of a label job (MB), with room to spare.
+
+    Python and its libraries take 0.2 GB. CP2K's grids took 0.9 and 1.8 GB at 26 and 50 atoms and 1200 Ry, most of it in
+    proportion to the points of the grid; with exact exchange it is told to keep 2 GB of integrals.
+
+    Args:
+        teacher: engine, method and settings.
+        atoms: of a frame.
+    """
+    if not isinstance(teacher, Cp2kTeacher) or teacher.method == "gfn1-xtb":
+        return 1000
+    grid: float = 50 * atoms * (teacher.cutoff_Ry / 1200) ** 1.5
+    exchange = 2000 if teacher.method in ("pbe0", "dc-r2scan") else 0
+    return round(500 + grid + exchange)
+
+
 def frames_per_job(teacher: Teacher, atoms: int, frames: int) -> int:
     """How many of a system's frames to label in one job, so that jobs take about `JOB_S` and are alike.
 
