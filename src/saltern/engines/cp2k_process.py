@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 import signal
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from saltern.children import tie_to_parent
 from saltern.engines.cp2k_output import abort_message, ended_normally, split_finished
 from saltern.errors import EngineError, LabelError
 
@@ -41,7 +41,7 @@ def run(command: Sequence[str], directory: Path, threads: int) -> Generator[tupl
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509, this process has no other thread that holds a lock
+            preexec_fn=tie_to_parent,  # noqa: PLW1509, this process has no other thread that holds a lock
         )
     try:
         yield from _finished(process, directory / "batch.out")
@@ -49,19 +49,6 @@ def run(command: Sequence[str], directory: Path, threads: int) -> Generator[tupl
     finally:
         process.kill()
         process.wait()
-
-
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_PR_SET_PDEATHSIG = 1
-
-
-def _die_with_parent() -> None:
-    """Have the kernel end this process when its parent is gone (Linux), also after a kill -9.
-
-    An engine left alone would go on for hours for nobody, on processors that its next run needs.
-    """
-    if hasattr(_LIBC, "prctl"):
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _finished(process: subprocess.Popen[bytes], output: Path) -> Iterator[tuple[str, float]]:

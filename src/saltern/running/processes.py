@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,12 +15,6 @@ MARK = "SALTERN_RUN"
 """Environment variable that a run gives to all processes it starts: its working directory."""
 
 _PATIENCE_S = 20.0
-_PR_SET_PDEATHSIG = 1
-
-
-def die_with_parent() -> None:
-    """Called in a child before it becomes Snakemake: without its parent nobody would watch it or hold its lock."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def end_orphans(directory: Path) -> None:

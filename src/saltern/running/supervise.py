@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from threading import Event
 from types import FrameType
 
+from saltern.children import tie_to_parent
 from saltern.errors import UserError
 from saltern.progress import say
 from saltern.running import processes, slurm
@@ -25,7 +26,7 @@ def supervise(plan: Plan, more: Sequence[str]) -> int | None:
         env=plan.environment(),
         stdin=subprocess.DEVNULL,
         process_group=0,  # Ctrl-C comes here only, to be handed on once
-        preexec_fn=processes.die_with_parent,  # noqa: PLW1509 - there are no threads here
+        preexec_fn=tie_to_parent,  # noqa: PLW1509, there are no threads here
     )
     with _signals_handed_on(snakemake, plan.on_slurm) as interrupted:
         while True:
