@@ -1,6 +1,8 @@
 # Saltern: from a campaign file to labelled data, potentials, simulations, properties and a report.
 #
-#   snakemake --profile profiles/local --configfile config/demo.yaml
+#   saltern run config/demo.yaml
+#
+# which starts snakemake --profile profiles/local --configfile config/demo.yaml, and takes it up again after a kill.
 
 import os
 

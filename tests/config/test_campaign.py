@@ -39,6 +39,7 @@ def test_demo_is_valid_and_as_large_as_promised() -> None:
 LEVEL = ("levels", 0)
 MISTAKES: list[tuple[tuple[Any, ...], Any, str]] = [
     (("systms",), 1, "systms: unknown key; did you mean 'systems'?"),
+    ((*LEVEL, "teacher"), {}, "levels.0.teacher.engine: required, but missing"),
     ((*LEVEL, "teacher", "methd"), "x", "levels.0.teacher.methd: unknown key; did you mean 'method'?"),
     ((*LEVEL, "simulate", "ensemble"), "npt", "levels.0.simulate.ensemble: 'npt' is not allowed; allowed: 'nvt' or"),
     ((*LEVEL, "teacher", "engine"), "tblit", "levels.0.teacher.engine: 'tblit' is not allowed; allowed: 'tblite', "),

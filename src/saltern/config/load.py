@@ -101,6 +101,7 @@ def _line(entry: Any, source: str) -> str:
     location = [part for part in entry["loc"] if part not in ("tblite", "cp2k")]
     if entry["type"].startswith("union_tag"):
         location = [*location, "engine"]
+    if entry["type"] == "union_tag_invalid":
         entry = {**entry, "input": entry["input"].get("engine"), "msg": entry["ctx"]["expected_tags"]}
     path = ".".join(map(str, location))
     if entry["type"] == "extra_forbidden":

@@ -12,8 +12,10 @@ from pathlib import Path
 import yaml
 
 from saltern.config import load_campaign
+from saltern.engines import openmm
 from saltern.errors import UserError
 from saltern.running.processes import MARK
+from saltern.systems import problems, too_large
 
 PATIENCE_S = 900.0
 """Five times the longest pause that the SLURM plugin makes between two looks at its jobs."""
@@ -67,7 +69,7 @@ class Plan:
         Raises:
             UserError: with one line for each mistake.
         """
-        load_campaign(self.campaign)
+        load_campaign(self.campaign, [problems, openmm.problems, too_large])
         if "executor" not in self.settings and "cores" not in self.settings:
             raise UserError(
                 f"--profile {self.profile}: 'executor: slurm' or 'cores: all' is expected in its config.yaml"
