@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import re
 import shlex
 import shutil
@@ -19,9 +20,10 @@ from saltern.config import Cp2kTeacher
 from saltern.engines.base import Failure, Label, Question, cpu_time
 from saltern.engines.cp2k_input import RUNGS, Rung, Wavefunctions, batch_input, trajectory
 from saltern.engines.cp2k_output import Output, parse_frame
-from saltern.engines.cp2k_process import run
+from saltern.engines.cp2k_process import environment, run
 from saltern.errors import EngineError, LabelError, UserError
 from saltern.frames import Array
+from saltern.store.files import file_hash
 
 PROGRAM = "cp2k.psmp"
 
@@ -69,11 +71,11 @@ class Cp2kEngine:
             EngineError: when CP2K was stopped or its files are gone, which says nothing about the frame.
         """
         linked = _links(questions) if self._teacher.reuse and self.method != "gfn1-xtb" else [False] * len(questions)
-        rest = list(wanted)
+        rest, kept = list(wanted), _Kept(directory, self.settings)
         try:
             while rest:
-                stretch = _next_stretch(questions, rest, linked, directory)
-                for index, answer in self._stretch(questions, stretch, linked, directory):
+                stretch = _next_stretch(questions, rest, linked, kept)
+                for index, answer in self._stretch(questions, stretch, linked, kept):
                     if index == rest[0]:
                         rest.pop(0)
                         yield answer
@@ -81,11 +83,14 @@ class Cp2kEngine:
             raise EngineError(f"{directory}: {error.strerror}; run it again once that is mended") from error
 
     def _stretch(
-        self, questions: Sequence[Question], stretch: Stretch, linked: list[bool], directory: Path
+        self, questions: Sequence[Question], stretch: Stretch, linked: list[bool], kept: _Kept
     ) -> Iterator[tuple[int, Label | Failure]]:
         """Frames that one process can do, up to the first that fails; that one is sought in other ways."""
         seconds = 0.0
-        with _scratch(directory) as scratch:
+        with _scratch(kept.directory) as scratch:
+            if stretch.start is not None:
+                # a copy: CP2K would go on from the atoms where a second writer of the batch had removed it meanwhile
+                shutil.copyfile(stretch.start, scratch / START)
             texts = self._run(scratch, [questions[i] for i in stretch.frames], RUNGS[0], stretch.orbitals)
             for index in stretch.frames:
                 path = RUNGS[0].name + (CONTINUED if linked[index] else "")
@@ -96,14 +101,14 @@ class Cp2kEngine:
                     failure = Failure(error.reason, error.detail, seconds, path)
                     break
                 if stretch.orbitals.kept:
-                    _publish(scratch, output.steps, directory / _orbitals(questions[index]))
+                    kept.add(questions[index], scratch, output.steps)
                 yield index, Label(*output, cpu_seconds=seconds, scf_path=path)
                 if linked[index]:
-                    (directory / _orbitals(questions[index - 1])).unlink(missing_ok=True)
+                    kept.drop(questions[index - 1])
             else:
                 return
             texts.close()  # ends the process
-        yield index, self._escalated(questions[index], failure, directory, again=linked[index])
+        yield index, self._escalated(questions[index], failure, kept.directory, again=linked[index])
         if index + 1 < len(linked):
             linked[index + 1] = False
 
@@ -140,6 +145,9 @@ class Cp2kEngine:
 CONTINUED = "-continued"
 """Marks the attempt that started from the frame before."""
 
+START = "start.wfn"
+"""The orbitals that the first frame of a process starts from, beside its input."""
+
 
 @dataclass(frozen=True)
 class Stretch:
@@ -147,6 +155,8 @@ class Stretch:
 
     frames: Sequence[int]
     orbitals: Wavefunctions = field(default_factory=Wavefunctions)
+    start: Path | None = None
+    """What `orbitals.first` is copied from."""
 
 
 def _links(questions: Sequence[Question]) -> list[bool]:
@@ -177,9 +187,7 @@ def _same_box(one: Question, other: Question) -> bool:
     )
 
 
-def _next_stretch(
-    questions: Sequence[Question], wanted: Sequence[int], linked: Sequence[bool], directory: Path
-) -> Stretch:
+def _next_stretch(questions: Sequence[Question], wanted: Sequence[int], linked: Sequence[bool], kept: _Kept) -> Stretch:
     """What to do next: a chain with the first wanted frame, or the unlinked frames from there on.
 
     A wanted frame whose predecessor's orbitals are lost is reached again from the start of its chain.
@@ -188,11 +196,11 @@ def _next_stretch(
     known = set(wanted)
     while last + 1 in known and linked[last + 1]:
         last += 1
-    while linked[first] and not (directory / _orbitals(questions[first - 1])).exists():
+    start = None
+    while linked[first] and (start := kept.find(questions[first - 1])) is None:
         first -= 1
     if first != last or linked[first]:
-        start = str((directory / _orbitals(questions[first - 1])).absolute()) if linked[first] else None
-        return Stretch(range(first, last + 1), Wavefunctions(kept=True, first=start))
+        return Stretch(range(first, last + 1), Wavefunctions(kept=True, first=START if start else None), start)
     alone = []
     for index in wanted:
         chained = linked[index] or (index + 1 in known and linked[index + 1])
@@ -202,20 +210,39 @@ def _next_stretch(
     return Stretch(alone or [first])
 
 
-def _orbitals(question: Question) -> str:
-    """Name of the file with a frame's orbitals."""
-    content = (question.numbers.tobytes(), question.positions.tobytes(), question.cell.tobytes())
-    return hashlib.sha256(b"".join(content)).hexdigest()[:32] + ".wfn"
+class _Kept:
+    """The orbitals of finished frames, in files for the frames that start from them.
 
-
-def _publish(scratch: Path, steps: int, target: Path) -> None:
-    """Keep the orbitals that CP2K wrote last, for the next frame, whole or not at all.
-
-    Their file's name ends with the number of steps; where it is another frame's, this one's can be found again.
+    A name says of which frame and settings the orbitals are, for the batch may have been another's before a kill. It
+    ends with the hash of the file: of orbitals that are cut off CP2K aborts, and a flipped bit gives other labels.
     """
-    latest = max(scratch.glob("batch-orbitals-*.wfn"), key=lambda path: path.stat().st_mtime_ns, default=None)
-    if latest is not None and latest.stem.endswith(f"_{steps}"):
-        latest.replace(target)
+
+    def __init__(self, directory: Path, settings: Mapping[str, object]) -> None:
+        self.directory = directory
+        self._settings = json.dumps(settings, sort_keys=True).encode()
+
+    def find(self, question: Question) -> Path | None:
+        """The orbitals of a frame, or None when they are not there or damaged."""
+        found = self.directory.glob(f"{self._name(question)}-*.wfn")
+        return next((path for path in found if path.stem.endswith(f"-{file_hash(path)}")), None)
+
+    def add(self, question: Question, scratch: Path, steps: int) -> None:
+        """Keep the orbitals that CP2K wrote last, whole or not at all.
+
+        Their file's name ends with the number of steps; where it is another frame's, this one's can be found again.
+        """
+        latest = max(scratch.glob("batch-orbitals-*.wfn"), key=lambda path: path.stat().st_mtime_ns, default=None)
+        if latest is not None and latest.stem.endswith(f"_{steps}"):
+            latest.replace(self.directory / f"{self._name(question)}-{file_hash(latest)}.wfn")
+
+    def drop(self, question: Question) -> None:
+        """Remove the orbitals of a frame."""
+        for path in self.directory.glob(f"{self._name(question)}-*.wfn"):
+            path.unlink(missing_ok=True)
+
+    def _name(self, question: Question) -> str:
+        coordinates = (question.numbers.tobytes(), question.positions.tobytes(), question.cell.tobytes())
+        return hashlib.sha256(b"".join((*coordinates, self._settings))).hexdigest()[:32]
 
 
 @contextlib.contextmanager
@@ -265,7 +292,9 @@ def _version(command: Sequence[str]) -> tuple[str, str]:
     """
     shown = shlex.join(command)
     try:
-        process = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False, timeout=120)
+        process = subprocess.run(
+            [*command, "--version"], env=environment(command), capture_output=True, text=True, check=False, timeout=120
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UserError(f"teacher.command: '{shown}' cannot be run ({error})") from error
     found = re.search(r"CP2K version (\S+)", process.stdout)

@@ -23,6 +23,18 @@ STOPPED = {signal.SIGHUP, signal.SIGINT, signal.SIGKILL, signal.SIGTERM, signal.
 """Signals that come from outside, so that they say nothing about the frame."""
 
 
+OF_A_TASK = {"SLURM_NODELIST", "SLURM_STEPID", "SLURM_STEP_ID"}
+"""By these Open MPI takes a process for a task of srun, and ends it where SLURM lacks the matching PMI."""
+
+
+def environment(command: Sequence[str]) -> dict[str, str]:
+    """The environment of CP2K: where it is started as a single process, that process is no task of srun.
+
+    A command such as `srun cp2k.psmp` gets all variables.
+    """
+    return {name: value for name, value in os.environ.items() if len(command) > 1 or name not in OF_A_TASK}
+
+
 def run(command: Sequence[str], directory: Path, threads: int) -> Generator[tuple[str, float]]:
     """Run CP2K on `batch.inp` and give the text about each frame as soon as it is finished, with its CPU seconds.
 
@@ -37,7 +49,7 @@ def run(command: Sequence[str], directory: Path, threads: int) -> Generator[tupl
         process = subprocess.Popen(
             [*command, "-i", "batch.inp", "-o", "batch.out"],
             cwd=directory,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+            env={**environment(command), "OMP_NUM_THREADS": str(threads)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,
