@@ -12,7 +12,7 @@ VENV := .venv
 export PYTHON TORCH
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help env dev demo test lint format lock clean distclean
+.PHONY: help env dev demo test faults lint format lock clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 18
@@ -29,6 +29,9 @@ demo: env  ## run the demo campaign and print its summary (at most 8 minutes on 
 
 test: dev  ## run all tests (ARGS="-k name" for some of them)
 	@OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile $(ARGS)
+
+faults: dev  ## inject more than 100 faults into campaigns, write docs/results/faults.md (root, CP2K, SLURM; 40 minutes)
+	@OMP_NUM_THREADS=1 pytest tests/faults -m "faults or not faults" -n 2 --dist loadgroup --faults-table docs/results/faults.md $(ARGS)
 
 lint: dev  ## check style, types, import order and the workflow's form
 	ruff check .

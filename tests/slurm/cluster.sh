@@ -4,6 +4,8 @@
 #                                 start munged, mariadbd, slurmdbd (not with --no-accounting), slurmctld, three slurmd and
 #                                 write DIRECTORY/env.sh, to be sourced before sbatch, squeue, sacct or snakemake
 #   cluster.sh node DIRECTORY NODE  start the slurmd of one node again, after it was killed
+#   cluster.sh kill DIRECTORY     kill -9 all at once, daemons and jobs, as a power cut would
+#   cluster.sh restart DIRECTORY  start again whatever of it does not run
 #   cluster.sh stop DIRECTORY     cancel its jobs, stop these daemons and remove DIRECTORY
 # Partitions: main (default); spot and spotx on the same two nodes, whose jobs main preempts: those of spot are requeued,
 # those of spotx cancelled; gpu, one node with two GPUs that are none (--gres=gpu:1 sets CUDA_VISIBLE_DEVICES).
@@ -11,13 +13,14 @@
 # Only root can start it (SLURM's daemons and jobs then need no further users); nothing of systemd or /etc is used.
 # Debian packages: slurm-wlm slurmdbd slurm-wlm-mysql-plugin munge mariadb-server-core mariadb-client-core
 set -euo pipefail
-usage="usage: cluster.sh start DIRECTORY [--no-accounting] | node DIRECTORY NODE | stop DIRECTORY"
+usage="usage: cluster.sh start DIRECTORY [--no-accounting] | node DIRECTORY NODE | kill|restart|stop DIRECTORY"
 command=${1:?$usage}
 directory=$(realpath -m "${2:?$usage}")
 argument=${3:-}
 export SLURM_CONF=$directory/slurm.conf
 munge_socket=$directory/munge.socket
 host=$(hostname -s)
+sql=(mariadb --no-defaults --socket="$directory/run/mariadbd.socket" --user=root)
 
 wait_for() { # wait_for SECONDS WHAT COMMAND...
   local end=$((SECONDS + $1)) what=$2
@@ -148,29 +151,41 @@ C
 }
 
 start_munge() {
-  (umask 077 && head -c 1024 /dev/urandom >"$directory/munge.key")
+  [ -e "$directory/munge.key" ] || (umask 077 && head -c 1024 /dev/urandom >"$directory/munge.key")
   munged --force --key-file="$directory/munge.key" --socket="$munge_socket" --pid-file="$directory/run/munged.pid" \
     --log-file="$directory/log/munged.log" --seed-file="$directory/munge.seed" 2>>"$directory/log/start.log"
-  wait_for 10 munged test -S "$munge_socket"
+  wait_for 10 munged munge --socket="$munge_socket" --no-input
+}
+
+make_database() {
+  mariadb-install-db --no-defaults --datadir="$directory/database" --user=root --skip-test-db \
+    --auth-root-authentication-method=socket >"$directory/log/mariadbd.log" 2>&1
+  start_database
+  "${sql[@]}" --execute "create database slurm_acct_db; create user slurm@'127.0.0.1' identified by 'slurm';
+    create user slurm@localhost identified by 'slurm'; grant all on slurm_acct_db.* to slurm@'127.0.0.1';
+    grant all on slurm_acct_db.* to slurm@localhost;"
+  start_accounting
+  # the cluster must be known before slurmctld starts; this also makes the account root of user root
+  sacctmgr --immediate add cluster saltern >/dev/null
 }
 
 start_database() {
-  local sql=(mariadb --no-defaults --socket="$directory/run/mariadbd.socket" --user=root)
-  mariadb-install-db --no-defaults --datadir="$directory/database" --user=root --skip-test-db \
-    --auth-root-authentication-method=socket >"$directory/log/mariadbd.log" 2>&1
   mariadbd --no-defaults --user=root --datadir="$directory/database" --socket="$directory/run/mariadbd.socket" \
-    --pid-file="$directory/run/mariadbd.pid" --bind-address=127.0.0.1 --port="$database_port" \
+    --pid-file="$directory/run/mariadbd.pid" --bind-address=127.0.0.1 --port="$(sed -n s/^StoragePort=//p "$directory/slurmdbd.conf")" \
     --innodb-flush-log-at-trx-commit=0 --innodb-lock-wait-timeout=900 --log-error="$directory/log/mariadbd.log" \
     >/dev/null 2>&1 </dev/null &
   disown
   wait_for 60 mariadbd "${sql[@]}" --execute "select 1"
-  "${sql[@]}" --execute "create database slurm_acct_db; create user slurm@'127.0.0.1' identified by 'slurm';
-    create user slurm@localhost identified by 'slurm'; grant all on slurm_acct_db.* to slurm@'127.0.0.1';
-    grant all on slurm_acct_db.* to slurm@localhost;"
+}
+
+start_accounting() {
   slurmdbd </dev/null >/dev/null 2>>"$directory/log/start.log"
   wait_for 60 slurmdbd sacctmgr --noheader list cluster
-  # the cluster must be known before slurmctld starts; this also makes the account root of user root
-  sacctmgr --immediate add cluster saltern >/dev/null
+}
+
+start_controller() {
+  slurmctld </dev/null >/dev/null 2>>"$directory/log/start.log"
+  wait_for 30 slurmctld scontrol ping
 }
 
 start_node() { # start_node NODE
@@ -183,12 +198,51 @@ start() {
   trap 'status=$?; [ $status = 0 ] || { trap - EXIT; kill_daemons; }; exit $status' EXIT
   configure
   start_munge
-  [ "$argument" = --no-accounting ] || start_database
-  slurmctld </dev/null >/dev/null 2>>"$directory/log/start.log"
-  wait_for 30 slurmctld scontrol ping
+  [ "$argument" = --no-accounting ] || make_database
+  start_controller
   local node
   for node in "${nodes[@]}"; do start_node "$node"; done
   wait_for 30 slurmctld bash -c "[ \$(sinfo --noheader --Node --states=idle --partition=main,gpu | wc -l) = 3 ]"
+}
+
+runs() { # runs DAEMON
+  # one that was killed may stay as a zombie until its parent asks for it
+  grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$(cat "$directory/run/$1.pid")/status"
+}
+
+nodes_of_it() {
+  sed -n 's/^NodeName=\([^ ]*\).*/\1/p' "$SLURM_CONF"
+}
+
+restart() {
+  local node
+  runs munged || start_munge
+  if [ -e "$directory/slurmdbd.conf" ]; then
+    runs mariadbd || start_database
+    runs slurmdbd || start_accounting
+  fi
+  runs slurmctld || start_controller
+  for node in $(nodes_of_it); do
+    runs "slurmd.$node" || start_node "$node"
+  done
+}
+
+# A killed process takes a moment to go.
+await_end() {
+  local file
+  for file in "$directory"/run/*.pid; do
+    while runs "$(basename "$file" .pid)"; do sleep 0.05; done
+  done
+}
+
+# What belongs to this cluster has its configuration in the environment: jobs, and the slurmstepd that look after them.
+kill_jobs() {
+  local process
+  for process in $(grep -lzs "^SLURM_CONF=$SLURM_CONF\$" /proc/[0-9]*/environ | cut -d / -f 3); do
+    if [ "$(cat "/proc/$process/comm" 2>/dev/null)" = slurmstepd ] || grep -qzs ^SLURM_JOB_ID= "/proc/$process/environ"; then
+      kill -KILL "$process" 2>/dev/null || true
+    fi
+  done
 }
 
 # By their own pid files only; nothing that they would tidy up outlives them.
@@ -209,7 +263,7 @@ stop() {
     done
   fi
   kill_daemons
-  for node in $(sed -n 's/^NodeName=\([^ ]*\).*/\1/p' "$SLURM_CONF"); do
+  for node in $(nodes_of_it); do
     find /sys/fs/cgroup/*/"slurm_$node" -depth -type d -exec rmdir {} \; 2>/dev/null || true
   done
   rm -rf "$directory"
@@ -218,6 +272,8 @@ stop() {
 case $command in
   start) start ;;
   node) start_node "$argument" ;;
+  kill) kill_daemons && kill_jobs && await_end ;;
+  restart) restart ;;
   stop) stop ;;
   *) echo "cluster: no such command: $command; $usage" >&2; exit 2 ;;
 esac
