@@ -276,24 +276,53 @@ def cost(request: pytest.FixtureRequest) -> Iterator[None]:
     request.node.user_properties.append(("cpu_seconds", seconds))
 
 
+CLOCK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+static long back(void) {
+    long seconds = 0;
+    FILE *file = fopen(getenv("CLOCK_IS_BACK_BY"), "r");
+    if (file) { if (fscanf(file, "%ld", &seconds) != 1) seconds = 0; fclose(file); }
+    return seconds;
+}
+int clock_gettime(clockid_t which, struct timespec *now) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
+    int status = real(which, now);
+    if (which == CLOCK_REALTIME || which == CLOCK_REALTIME_COARSE) now->tv_sec -= back();
+    return status;
+}
+int gettimeofday(struct timeval *restrict now, void *restrict zone) {
+    struct timespec precise;
+    int status = clock_gettime(CLOCK_REALTIME, &precise);
+    now->tv_sec = precise.tv_sec, now->tv_usec = precise.tv_nsec / 1000;
+    return status;
+}
+time_t time(time_t *now) {
+    struct timespec precise;
+    clock_gettime(CLOCK_REALTIME, &precise);
+    if (now) *now = precise.tv_sec;
+    return precise.tv_sec;
+}
+"""
+"""The time of day, set back while a program runs. libfaketime cannot do that: it breaks time.sleep and hides file times."""
+
+
 @pytest.fixture
-def clock() -> Callable[[Path], tuple[dict[str, str], Callable[[int], object]]]:
-    """Given a file, the environment in which its content is the clock, and what sets that back by hours."""
-    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
-    if library is None:
-        pytest.skip("libfaketime is not installed")
-
-    def of(file: Path) -> tuple[dict[str, str], Callable[[int], object]]:
-        file.write_text("+0\n")
-        environ = environment(
-            LD_PRELOAD=library,
-            FAKETIME_TIMESTAMP_FILE=str(file),
-            FAKETIME_NO_CACHE="1",
-            FAKETIME_DONT_FAKE_MONOTONIC="1",
-        )
-        return environ, lambda hours: file.write_text(f"-{hours}h\n")
-
-    return of
+def clock(tmp_path: Path) -> tuple[dict[str, str], Callable[[int], object]]:
+    """The environment of programs whose clock can be set back, and what does it, by hours."""
+    if shutil.which("cc") is None:
+        pytest.skip("there is no C compiler")
+    library, file = tmp_path / "clock.so", tmp_path / "back"
+    build = ["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", library, "-ldl"]
+    subprocess.run(build, input=CLOCK, text=True, check=True)
+    file.write_text("0\n")
+    environ = environment(LD_PRELOAD=str(library), CLOCK_IS_BACK_BY=str(file))
+    return environ, lambda hours: file.write_text(f"{3600 * hours}\n")
 
 
 @pytest.fixture

@@ -259,8 +259,8 @@ def test_two_writers(place_of, rng, injected, engine, number):
 @tries(tblite_=3, cp2k_=3)
 def test_the_clock_goes_back_while_it_runs(place_of, rng, injected, clock, engine, number):
     place = place_of(engine)
-    injection = injected(LEVEL, f"the clock jumps back by hours (libfaketime), then kill -9, {engine}")
-    environ, back = clock(place.directory / "clock")
+    injection = injected(LEVEL, f"the clock jumps back by hours, then kill -9, {engine}")
+    environ, back = clock
 
     def strike(job: subprocess.Popen[bytes]) -> bool:
         back(rng.randrange(1, 100))

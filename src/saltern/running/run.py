@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import subprocess
 import time
 from collections import Counter
 from pathlib import Path
 
+from saltern.config import load_campaign
 from saltern.errors import UserError
 from saltern.progress import say
 from saltern.running import processes, records, slurm
@@ -44,6 +47,7 @@ def _run(plan: Plan, lock: Lock) -> int:
         if _clear_stale_lock(plan.directory):
             lock.submitting("")
         more = _prepare_slurm(plan, lock) if plan.on_slurm else []
+        _mend_times(plan.directory / "results", plan.directory / load_campaign(plan.campaign).label_store / "recalls")
         lock.submitting(records.fingerprint(plan.campaign, plan.snakefile, plan.arguments))
         begun = time.time()
         code = supervise(plan, more)
@@ -63,6 +67,21 @@ def _clear_stale_lock(directory: Path) -> bool:
         lock.unlink(missing_ok=True)
     say("saltern run: removed the lock of a Snakemake that was killed")
     return True
+
+
+def _mend_times(*directories: Path) -> None:
+    """Bring files of the future, left by a clock that was set back, to the present.
+
+    Snakemake fails every job whose output is older than its input, and so all that follow from such a file.
+    """
+    now, mended = time.time(), 0
+    for path in (path for directory in directories for path in directory.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):
+            if path.lstat().st_mtime > now:
+                os.utime(path, (now, now), follow_symlinks=False)
+                mended += 1
+    if mended:
+        say(f"saltern run: {mended} file(s) were from the future; gave them the present time (was the clock set back?)")
 
 
 def _prepare_slurm(plan: Plan, lock: Lock) -> list[str]:

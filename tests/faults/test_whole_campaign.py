@@ -142,10 +142,10 @@ def test_file_times_are_wrong(place_of, rng, injected, engine, number):
 @tries(2)
 def test_the_clock_goes_back_between_runs(place_of, rng, injected, clock, engine, number):
     place = place_of(engine)
-    injection = injected(LEVEL, "kill -9, then the clock is hours back (libfaketime)")
+    injection = injected(LEVEL, "kill -9, then the clock is hours back")
     run, before = struck(place, rng, lambda run: run.kill())
     run.wait()
-    environ, back = clock(place.directory / "clock")
+    environ, back = clock
     back(rng.randrange(1, 100))
     finish(place, before, injection, environ)
 
