@@ -309,7 +309,7 @@ time_t time(time_t *now) {
     return precise.tv_sec;
 }
 """
-"""The time of day, set back while a program runs. libfaketime cannot do that: it breaks time.sleep and hides file times."""
+"""The time of day, set back while a program runs. libfaketime cannot: it breaks time.sleep and hides file times."""
 
 
 @pytest.fixture
