@@ -18,7 +18,7 @@ import numpy as np
 
 from saltern.config import Cp2kTeacher
 from saltern.engines.base import Failure, Label, Question, cpu_time
-from saltern.engines.cp2k_input import RUNGS, Rung, Wavefunctions, batch_input, trajectory
+from saltern.engines.cp2k_input import COARSEST_RY, GRID_RATIO, RUNGS, Rung, Wavefunctions, batch_input, trajectory
 from saltern.engines.cp2k_output import Output, parse_frame
 from saltern.engines.cp2k_process import environment, run
 from saltern.errors import EngineError, LabelError, UserError
@@ -55,9 +55,7 @@ class Cp2kEngine:
         self._command = _find(teacher.command)
         self.version, self.build = _version(self._command)
         self.method: str = teacher.method
-        self.settings: Mapping[str, object] = teacher.model_dump(
-            exclude=HOW | GRID if teacher.method == "gfn1-xtb" else HOW
-        )
+        self.settings: Mapping[str, object] = _settings(teacher)
 
     def answers(
         self, questions: Sequence[Question], wanted: Sequence[int], directory: Path
@@ -157,6 +155,13 @@ class Stretch:
     orbitals: Wavefunctions = field(default_factory=Wavefunctions)
     start: Path | None = None
     """What `orbitals.first` is copied from."""
+
+
+def _settings(teacher: Cp2kTeacher) -> dict[str, object]:
+    """What is asked: every option that may change a label, and how the grids follow from the cutoff."""
+    if teacher.method == "gfn1-xtb":
+        return teacher.model_dump(exclude=HOW | GRID)
+    return {**teacher.model_dump(exclude=HOW), "grid_ratio": GRID_RATIO, "coarsest_grid_Ry": COARSEST_RY}
 
 
 def _links(questions: Sequence[Question]) -> list[bool]:
