@@ -22,8 +22,8 @@ COARSEST_RY = 20.0
 GRID_RATIO = 1.5
 """Cutoff of the coarsest grid at least, and ratio of the cutoffs of two neighbouring grids (CP2K has 4 grids, ratio 3).
 
-A Gaussian goes to the coarsest grid that `REL_CUTOFF` allows. The nearer the grids lie, the less is wasted on one that is
-finer than asked: at 1200 Ry this halves the time on the grids, and the energy is the same to 2e-8 Hartree.
+A Gaussian goes to the coarsest grid that `REL_CUTOFF` allows. The nearer the grids lie, the less is wasted on one
+that is finer than asked: at 1200 Ry this halves the time on the grids, with the same energy to 2e-8 Hartree.
 """
 
 VALENCE = {
