@@ -46,9 +46,12 @@ format: dev  ## rewrite the sources in the project's style
 	ruff format .
 	snakefmt Snakefile workflow
 
-lock: dev  ## resolve pyproject.toml anew into envs/ (ARGS=--upgrade for the newest versions)
+lock: $(VENV)/bin/pip  ## resolve pyproject.toml anew into envs/ (ARGS=--upgrade for the newest versions)
 	@pip install --quiet --disable-pip-version-check --requirement envs/uv.txt
 	envs/lock.sh $(ARGS)
+
+$(VENV)/bin/pip:
+	@envs/install.sh $(VENV) dev
 
 clean:  ## remove caches, keep results and .venv
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build dist
