@@ -264,12 +264,12 @@ def _next(texts: Iterator[tuple[str, float]]) -> tuple[str, float]:
     """What CP2K printed about the next frame.
 
     Raises:
-        LabelError: when it ended well but said nothing about it.
+        EngineError: when it ended well but said nothing about it.
     """
     try:
         return next(texts)
     except StopIteration:
-        raise LabelError("engine-failed", "CP2K's output holds nothing about this frame") from None
+        raise EngineError("CP2K's output holds nothing about a frame (was the disk full?); run it again") from None
 
 
 def _find(command: str | None) -> list[str]:

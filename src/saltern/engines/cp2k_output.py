@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from saltern.errors import LabelError
+from saltern.errors import EngineError, LabelError
 from saltern.frames import Array
 from saltern.units import BOHR, EV_PER_A3_IN_GPA, HARTREE
 
@@ -16,23 +16,33 @@ _END_OF_FRAME = re.compile(r"^ (?:MD_INI\| MD initialization$|MD\| Step number +
 # up to 2024 "[a.u.]:", since 2025 "[hartree]"
 _ENERGY = re.compile(rf"^ ENERGY\| Total FORCE_EVAL \( QS \) energy \[\S+\]:? +({_NUMBER})$", re.MULTILINE)
 _FORCES = re.compile(
-    r"^ ATOMIC FORCES in \[a\.u\.\]$(.*?)^ SUM OF ATOMIC FORCES"
-    r"|^ FORCES\| Atomic forces \[hartree/bohr\]$(.*?)^ FORCES\| Sum",
+    rf"^ (?:ATOMIC FORCES in \[a\.u\.\]|FORCES\| Atomic forces \[hartree/bohr\])$(.*?)"
+    rf"^ (?:SUM OF ATOMIC FORCES|FORCES\| Sum) +({_NUMBER}) +({_NUMBER}) +({_NUMBER})",
     re.MULTILINE | re.DOTALL,
 )
 _FORCE = re.compile(
     rf"^ (?:FORCES\|)? +(\d+) +(?:\d+ +[A-Z][a-z]? +)?({_NUMBER}) +({_NUMBER}) +({_NUMBER})(?: +{_NUMBER})?$",
     re.MULTILINE,
 )
-_STRESS_UNIT = re.compile(r"^ STRESS\| Analytical stress tensor \[(\S+)\]$", re.MULTILINE)
+_TENSOR = re.compile(
+    rf"^ STRESS\| Analytical stress tensor \[(\S+)\]$(.*?)^ STRESS\| 1/3 Trace +({_NUMBER})$", re.MULTILINE | re.DOTALL
+)
 _STRESS = re.compile(rf"^ STRESS\| +([xyz]) +({_NUMBER}) +({_NUMBER}) +({_NUMBER})$", re.MULTILINE)
 _CONVERGED = re.compile(r"SCF run converged in +(\d+) steps")
 _OUTER_CONVERGED = re.compile(r"outer SCF loop converged in +\d+ iterations or +(\d+) steps")
 _RESPONSE = "The linear solver converged in"
 _NOT_CONVERGED = ("NOT converged", "FAILED to converge", "not converged", "did not converge")
 _ABORT = re.compile(r"^ \* \[ABORT\].*?$(.*?)^ \*{40,}$", re.MULTILINE | re.DOTALL)
+_UNPRINTABLE = re.compile(
+    r"^ (?:ENERGY\||STRESS\||FORCES\|| +\d+ +\d+ +[A-Z][a-z]? ).*(?:\*{4}|\bNaN\b|\bInf)", re.MULTILINE
+)
+"""A result that CP2K could not print: too large for its columns, or no number."""
 _MARGIN = 9
 """Columns left of the message in CP2K's box, in which it draws a figure."""
+_SUM_AGREES = 1e-6
+"""Hartree/bohr: how well the sum of the forces that are printed agrees with the sum that CP2K prints."""
+_TRACE_AGREES = 1e-6
+"""Likewise for the trace of the stress, as a share of its largest component."""
 _GPA = {"GPa": 1.0, "bar": 1e-4}
 
 
@@ -70,7 +80,8 @@ def parse_frame(text: str, atoms: int, *, response: bool = False) -> Output:
     """Read what was printed about one frame.
 
     CP2K 2023.1 exits with 0 after an unconverged SCF and prints its energy and forces all the same, so the
-    statement of convergence is required and its contrary excluded.
+    statement of convergence is required and its contrary excluded. On a disk that was full for a moment a piece of the
+    output is lost without a word. So a frame is refused for what the output says, never for what it does not say.
 
     Args:
         text: one of the finished frames of `split_finished`.
@@ -78,11 +89,16 @@ def parse_frame(text: str, atoms: int, *, response: bool = False) -> Output:
         response: whether the forces need the response of the orbitals, which must converge as well.
 
     Raises:
-        LabelError: when convergence is not proven, or energy, forces or stress are not there once and whole.
+        LabelError: when the output says that nothing converged, or a result is no number.
+        EngineError: when convergence, energy, forces or stress are not there once and whole.
     """
+    if any(words in text for words in _NOT_CONVERGED):
+        raise LabelError("scf-not-converged", "CP2K reported an SCF that did not converge")
+    if _UNPRINTABLE.search(text):
+        raise LabelError("engine-failed", "CP2K found a result that is no number, or too large to print")
     steps = _OUTER_CONVERGED.findall(text) or _CONVERGED.findall(text)
-    if not steps or not _CONVERGED.search(text) or any(words in text for words in _NOT_CONVERGED):
-        raise LabelError("scf-not-converged", "CP2K did not report a converged SCF")
+    if not steps or not _CONVERGED.search(text):
+        raise _lost("no word on the SCF's convergence")
     if response and _RESPONSE not in text:
         raise LabelError("scf-not-converged", "CP2K did not report a converged response of the orbitals")
     energy = float(_only("energy", _ENERGY.findall(text))) * HARTREE
@@ -97,25 +113,37 @@ def parse_frame(text: str, atoms: int, *, response: bool = False) -> Output:
     )
 
 
-def _only(what: str, found: list[str]) -> str:
+def _only(what: str, found: list[Any]) -> Any:
     """The single match, or a complaint."""
     if len(found) != 1:
-        raise LabelError("engine-failed", f"CP2K's output holds {len(found)} times the {what}, expected once")
+        raise _lost(f"{len(found)} times the {what}, expected once")
     return found[0]
+
+
+def _lost(what: str) -> EngineError:
+    """The error of an output of which a piece is missing: it says nothing about the frame."""
+    return EngineError(f"CP2K's output holds {what}: a piece of it is lost (was the disk full?); run it again")
 
 
 def _forces(text: str, atoms: int) -> Array:
     """(atom, 3), Hartree/bohr."""
-    rows = _FORCE.findall(_only("forces", [old or new for old, new in _FORCES.findall(text)]))
+    table, *total = _only("forces", _FORCES.findall(text))
+    rows = _FORCE.findall(table)
     if [int(row[0]) for row in rows] != list(range(1, atoms + 1)):
-        raise LabelError("engine-failed", f"CP2K's output holds whole forces of {len(rows)} of {atoms} atoms")
-    return np.array([row[1:] for row in rows], dtype=np.float64)
+        raise _lost(f"whole forces of {len(rows)} of {atoms} atoms")
+    forces: Array = np.array([row[1:] for row in rows], dtype=np.float64)
+    if np.abs(forces.sum(axis=0) - np.array(total, dtype=np.float64)).max() > _SUM_AGREES:
+        raise _lost("forces that are not those of their sum")
+    return forces
 
 
 def _stress(text: str) -> Array:
     """(3, 3), GPa, as printed."""
-    unit = _only("stress", _STRESS_UNIT.findall(text))
-    rows = _STRESS.findall(text)[:3]
+    unit, table, third = _only("stress", _TENSOR.findall(text))
+    rows = _STRESS.findall(table)
     if [row[0] for row in rows] != ["x", "y", "z"] or unit not in _GPA:
-        raise LabelError("engine-failed", "CP2K's output holds no whole stress tensor")
-    return np.array([row[1:] for row in rows], dtype=np.float64) * _GPA[unit]
+        raise _lost("no whole stress tensor")
+    stress: Array = np.array([row[1:] for row in rows], dtype=np.float64)
+    if abs(np.trace(stress) / 3 - float(third)) > _TRACE_AGREES * np.abs(stress).max():
+        raise _lost("a stress that is not that of its trace")
+    return stress * _GPA[unit]
