@@ -35,7 +35,7 @@ def test_validate_tells_each_mistake_in_one_line_and_exits_with_2(
     ("arguments", "said"),
     [
         (["validate", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
-        (["verify", "nowhere"], "cannot be read"),
+        (["dataset", "verify", "nowhere"], "cannot be read"),
         (["compose", "x.h5", "--system", '{"salt": "NaCl", "molalty": 2}'], "--system: molalty"),
         (
             ["label", "nowhere.h5", "x.h5", "--frames", "0:2", "--store", "s", "--spec", "{}"],

@@ -20,7 +20,7 @@ import pytest
 from saltern.cli import main
 from saltern.config import load_campaign
 from saltern.store import open_release
-from saltern.store.collect import NOT_IN_SHARDS
+from saltern.store.part import NOT_IN_SHARDS
 
 ROOT = Path(__file__).parents[2]
 BINARIES = Path(sys.executable).parent

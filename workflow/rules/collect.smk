@@ -22,7 +22,7 @@ rule collect:
 
 
 rule release:
-    """The sealed dataset: shards, index, splits by trajectory, card, checksums."""
+    """The sealed dataset: shards, index, splits, card, checksums; and what changed since the version before."""
     input:
         for_systems("results/{campaign}/{level}/collected/{system}"),
     output:
@@ -37,6 +37,7 @@ rule release:
         mem_mb=growing(2000),
     params:
         spec=spec("collect"),
+        history="results/{campaign}/{level}/versions",
     shell:
         "saltern release {input} {output} --name {wildcards.campaign}-{wildcards.level} --spec {params.spec:q}"
-        " 2>&1 | tee {log}"
+        " --history {params.history} 2>&1 | tee {log}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
 from collections.abc import Sequence
 
 from saltern import __version__
-from saltern.cli import converging, data, inspection, labels, models, planning, running
+from saltern.cli import converging, data, dataset, inspection, labels, models, planning, running
 from saltern.errors import EngineError, SimulationError, UserError
 
 _EPILOG = """\
@@ -35,8 +37,13 @@ def parser() -> argparse.ArgumentParser:
     converging.add_to(commands)
     labels.add_to(commands)
     data.add_to(commands)
+    dataset.add_to(commands)
     models.add_to(commands)
     return top
+
+
+OF_THE_SITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+"""What a file system refuses for reasons that are no fault of ours: full, over quota, read-only, not allowed."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,6 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except BrokenPipeError:
         return 0
+    except OSError as error:
+        if error.errno not in OF_THE_SITE:
+            raise
+        print(f"saltern: {error.filename or 'a file'}: {os.strerror(error.errno)}", file=sys.stderr)
+        return 2
     except Exception:
         print(
             f"saltern {__version__}: the traceback below is a fault of Saltern, not of your input; "

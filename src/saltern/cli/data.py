@@ -61,6 +61,12 @@ def add_to(commands: Any) -> None:
     release.add_argument("output", type=Path, help="a new directory")
     release.add_argument("--name", required=True)
     add_store(release, "for why labels were recalled")
+    release.add_argument(
+        "--history",
+        type=Path,
+        metavar="DIRECTORY",
+        help="where manifest and index of every version are kept; the release names the one before",
+    )
     add_spec(release)
     release.set_defaults(run=_release)
 
@@ -139,10 +145,12 @@ def _collect(options: argparse.Namespace) -> None:
 def _release(options: argparse.Namespace) -> None:
     from saltern.config import CollectSpec
     from saltern.progress import say
-    from saltern.store import LabelStore, open_release, write_release
+    from saltern.store import History, LabelStore, open_release, write_release
 
     collect = parsed(CollectSpec, options.spec).collect
-    write_release(options.systems, options.name, collect, options.output, LabelStore(options.store).recalls())
+    history = History(options.history) if options.history else None
+    recalls = LabelStore(options.store).recalls()
+    write_release(options.systems, options.name, collect, options.output, recalls, history)
     manifest = open_release(options.output).manifest
     ledger = manifest["ledger"]
     say(

@@ -26,10 +26,6 @@ def add_to(commands: Any) -> None:
     species = commands.add_parser("species", help="list the ions and solvents that systems can be made of")
     species.set_defaults(run=_species)
 
-    verify = commands.add_parser("verify", help="compare every byte of a dataset release with its checksums")
-    verify.add_argument("release", type=Path, metavar="DIRECTORY", help="a dataset release")
-    verify.set_defaults(run=_verify)
-
 
 def _validate(options: argparse.Namespace) -> None:
     from saltern.config import load_campaign
@@ -58,11 +54,3 @@ def _species(_: argparse.Namespace) -> None:
         print(f"ion      {species.name:6} {species.charge:+d}  {' '.join(species.aliases)}".rstrip())
     for solvent in SOLVENTS:
         print(f"solvent  {solvent}")
-
-
-def _verify(options: argparse.Namespace) -> None:
-    from saltern.store import open_release
-
-    release = open_release(options.release)
-    release.verify()
-    print(f"{options.release}: whole; {len(release.manifest['files'])} files, version {release.manifest['root_hash']}")

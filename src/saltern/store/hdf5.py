@@ -18,6 +18,9 @@ from saltern.store.files import whole_file
 FORMAT = "saltern-frames"
 FORMAT_VERSION = 1
 
+DAMAGE = (KeyError, ValueError, TypeError, OSError, ArithmeticError, MemoryError, RuntimeError, SalternError)
+"""What h5py and numpy raise where the structure of a file is damaged."""
+
 
 def write_frames(path: str | Path, frames: Frames, metadata: Mapping[str, Any] | None = None) -> None:
     """Write frames and their metadata; the same content gives the same bytes.
@@ -38,11 +41,11 @@ def write_frames(path: str | Path, frames: Frames, metadata: Mapping[str, Any] |
         offsets.attrs["meaning"] = "frame i has the atoms offsets[i]:offsets[i + 1]"
         for name in sorted(frames.arrays):
             entry, array = FIELDS[name], frames[name]
-            dataset = file.create_dataset(name, data=_bytes(array) if entry.is_text else array)
+            dataset = file.create_dataset(name, data=encoded(array) if entry.is_text else array)
             dataset.attrs.update({"unit": entry.unit, "meaning": entry.meaning, "per": entry.per})
 
 
-def _bytes(texts: Array) -> Array:
+def encoded(texts: Array) -> Array:
     """Strings as fixed-length UTF-8, which has no pointers to other places in the file."""
     data = np.strings.encode(texts, "utf-8")
     return data.astype(h5py.string_dtype("utf-8", max(data.dtype.itemsize, 1)))
@@ -54,7 +57,7 @@ def read_frames(path: str | Path) -> Frames:
     Raises:
         UserError: when the file is missing, truncated or of another format.
     """
-    with _opened(path) as file:
+    with opened(path, FORMAT, FORMAT_VERSION) as file:
         try:
             return Frames(file["offsets"][()], {name: _array(file, name) for name in file if name != "offsets"})
         except (KeyError, SalternError) as error:
@@ -63,7 +66,7 @@ def read_frames(path: str | Path) -> Frames:
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
     """Read what a file says about all of its frames; raises as `read_frames`."""
-    with _opened(path) as file:
+    with opened(path, FORMAT, FORMAT_VERSION) as file:
         metadata: dict[str, Any] = json.loads(file.attrs["metadata"])
         return metadata
 
@@ -75,16 +78,24 @@ def _array(file: h5py.File, name: str) -> Any:
     return file[name][()]
 
 
-def _opened(path: str | Path) -> h5py.File:
-    """The open file, after a look at whether it is one of ours."""
+def opened(path: str | Path, name: str, version: int) -> h5py.File:
+    """The open file, after a look at whether it is of the format.
+
+    Raises:
+        UserError: when the file is missing, truncated or of another format.
+    """
     try:
         file = h5py.File(path, "r")
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file") from error
     except OSError as error:
         raise UserError(f"{path}: not a whole HDF5 file ({' '.join(str(error).split())})") from error
-    if file.attrs.get("format") != FORMAT or file.attrs.get("format_version") != FORMAT_VERSION:
-        found = f"{file.attrs.get('format')} {file.attrs.get('format_version')}"
+    try:
+        found = file.attrs.get("format"), file.attrs.get("format_version")
+    except DAMAGE as error:
         file.close()
-        raise UserError(f"{path}: format is '{found}', expected '{FORMAT} {FORMAT_VERSION}'")
+        raise UserError(f"{path}: not a whole HDF5 file ({error})") from error
+    if found != (name, version):
+        file.close()
+        raise UserError(f"{path}: format is '{found[0]} {found[1]}', expected '{name} {version}'")
     return file

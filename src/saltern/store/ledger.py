@@ -128,7 +128,7 @@ def _account(rows: pd.DataFrame, requested: int | None) -> Account:
     return Account(
         accepted=int(rows["accepted"].sum()),
         quarantined=_counts(rows, "reason"),
-        cpu_seconds=float(rows["cpu_seconds"].sum()),
+        cpu_seconds=float(rows["cpu_seconds"].sum()) if "cpu_seconds" in rows else 0.0,
         retried=int(rows["scf_path"].str.contains(" > ", regex=False).sum()) if "scf_path" in rows else 0,
         relabelled=int((rows["recall"] != "").sum()) if "recall" in rows else 0,
         methods=_counts(rows, "teacher"),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,20 +18,36 @@ from saltern.config import CollectConfig
 from saltern.errors import UserError
 from saltern.fields import FIELDS
 from saltern.frames import Frames
-from saltern.store.card import card
-from saltern.store.files import file_hash, read_json, text_hash, write_json
-from saltern.store.hdf5 import read_frames, read_metadata
+from saltern.store.card import card, citation
+from saltern.store.croissant import croissant
+from saltern.store.duplicates import duplicate_report, fingerprints, nearest_pairs, refuse_near_duplicates
+from saltern.store.files import file_hash, text_hash, write_json
 from saltern.store.ledger import Ledger, ledger_of
-from saltern.store.splits import assign_splits
+from saltern.store.manifest import read_manifest, write_manifest
+from saltern.store.parallel import Workers
+from saltern.store.part import ACCEPTED, INDEX, REFUSED, Part, joined, open_part
+from saltern.store.reader import FrameReader, reader_of
+from saltern.store.splits import SPLITS, split_index, split_record
+from saltern.store.statistics import statistics_of
+from saltern.store.verify import complaints
+from saltern.store.versions import History, link
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT = "saltern-release"
-FORMAT_VERSION = 1
-UNLISTED = {"manifest.json", ".snakemake_timestamp"}
-"""What a release holds beside the files that its manifest lists; Snakemake marks directories that a rule made."""
-FOLDERS = {"shard": "shards", "quarantine": "quarantine"}
+EXAMINED = (
+    "numbers",
+    "positions",
+    "cell",
+    "label_key",
+    "system",
+    "trajectory",
+    "time",
+    "temperature",
+    "energy",
+    "forces",
+)
+"""What is read of every frame before a release is sealed."""
 
 
 def write_release(
@@ -40,8 +56,12 @@ def write_release(
     config: CollectConfig,
     directory: Path,
     recalls: Mapping[str, Mapping[str, Any]] | None = None,
+    history: History | None = None,
+    *,
+    splits: Mapping[str, str] | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> None:
-    """Make a release from what `collect_system` wrote for each system.
+    """Make a release of parts, as `collect_system` and `PartWriter` write them.
 
     Args:
         parts: one directory a system, in any order.
@@ -49,87 +69,148 @@ def write_release(
         config: splits and licence.
         directory: the release; it appears only when it is whole.
         recalls: reason and date of recalls by name, as `LabelStore.recalls` gives them.
+        history: earlier versions, to which this one is added.
+        splits: the split of each label key, where it is not to be drawn.
+        origin: what the release was made from, where that is no campaign.
 
     Raises:
         UserError: when the directory is there already, or the ledger does not close.
     """
     if directory.exists():
         raise UserError(f"{directory}: a release is never changed; remove it or choose another name")
+    opened = sorted((open_part(part) for part in parts), key=lambda part: part.system)
     directory.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
     try:
-        _fill(building, sorted(parts, key=lambda part: part.name), name, config, recalls or {})
+        _link_shards(building, opened)
+        index = _joined_index(opened, config, splits)
+        manifest = _manifest(opened, index, name, config, recalls or {}, history)
+        if origin is not None:
+            manifest |= {"origin": dict(origin), **({"splits": {"by": "origin"}} if splits is not None else {})}
+        _fill(building, index, {**manifest, **_examined(building, index, config, manifest["systems"])})
         building.chmod(0o755)
         building.replace(directory)
     finally:
         shutil.rmtree(building, ignore_errors=True)
+    if history is not None:
+        history.add(directory)
 
 
-def _fill(
-    building: Path,
-    parts: Sequence[Path],
+def _manifest(
+    parts: Sequence[Part],
+    index: pd.DataFrame,
     name: str,
     config: CollectConfig,
     recalls: Mapping[str, Mapping[str, Any]],
-) -> None:
-    """Write every file of a release, the manifest last."""
-    about = {part.name: read_metadata(part / "shard.h5") for part in parts}
-    for kind, folder_name in FOLDERS.items():
-        folder = building / folder_name
-        folder.mkdir()
-        for part in parts:
-            _link(part / f"{kind}.h5", folder / f"{part.name}.h5")
-    index = _joined_index(parts, about, config)
-    index.to_parquet(building / "index.parquet", index=False)
-    manifest = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+    history: History | None,
+) -> dict[str, Any]:
+    """What the manifest says, but for the files."""
+    root_hash = _root_hash(parts, index)
+    return {
         "name": name,
         "licence": config.licence,
-        "root_hash": _root_hash(building, index),
-        "frames": {split: int((index["split"] == split).sum()) for split in ("train", "validation", "test")},
-        "ledger": _closed(ledger_of(index, {system: entry["requested"] for system, entry in about.items()})),
+        "authors": list(config.authors),
+        "date": str(index["date"].max()) if "date" in index else "",
+        "root_hash": root_hash,
+        "parent": history.parent_of(root_hash, index) if history else None,
+        "splits": split_record(index, _test_systems(parts), config),
+        "frames": {split: int((index["split"] == split).sum()) for split in SPLITS},
+        "ledger": _closed(ledger_of(index, _requested(parts, index))),
         "recalls": _recalls(index, recalls) if "recall" in index else {},
-        "systems": {system: entry["system"] for system, entry in about.items()},
+        "systems": {part.system: part.about for part in parts},
         "methods": sorted({f"{m} ({e} {v})" for m, e, v in index[["method", "engine", "engine_version"]].to_numpy()}),
         "fields": {f.name: {"unit": f.unit, "per": f.per, "meaning": f.meaning} for f in FIELDS.values()},
     }
-    (building / "README.md").write_text(card(manifest), encoding="utf-8")
-    manifest["files"] = {
-        str(path.relative_to(building)): file_hash(path) for path in sorted(building.rglob("*")) if path.is_file()
+
+
+def _examined(building: Path, index: pd.DataFrame, config: CollectConfig, systems: Mapping[str, Any]) -> dict[str, Any]:
+    """What all frames have to be read for: near-duplicates across splits, and statistics.
+
+    Raises:
+        UserError: when frames of two splits are nearly the same.
+    """
+    accepted = index[index["accepted"]]
+    reader, splits = reader_of(building, accepted), accepted["split"].to_numpy()
+    statistics, prints, start = statistics_of([]), [], 0
+    for frames in reader.batches(names=[*EXAMINED, *(["stress"] if reader.has("stress") else [])]):
+        statistics.add(frames)
+        if config.near_duplicate_A > 0:
+            prints += fingerprints(frames, splits[start : start + len(frames)])
+        start += len(frames)
+    pairs = nearest_pairs(prints)
+    refuse_near_duplicates(pairs, config.near_duplicate_A)
+    molalities = {system: about["molality"] for system, about in systems.items()}
+    return {
+        "near_duplicates": duplicate_report(pairs, config.near_duplicate_A),
+        "statistics": statistics.plain(molalities),
     }
-    write_json(building / "manifest.json", manifest)
 
 
-def _link(source: Path, target: Path) -> None:
-    """The same file under another name where the file system can do that, a copy elsewhere."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+def _requested(parts: Sequence[Part], index: pd.DataFrame) -> dict[str, int]:
+    """Frames asked for in each system; where nothing was asked for, what is there."""
+    there = index["system"].value_counts()
+    return {p.system: int(there[p.system]) if p.requested is None else p.requested for p in parts}
 
 
-def _joined_index(parts: Sequence[Path], about: dict[str, Any], config: CollectConfig) -> pd.DataFrame:
+def _fill(building: Path, index: pd.DataFrame, manifest: dict[str, Any]) -> None:
+    """Write every file of a release, the manifest last."""
+    index.to_parquet(building / INDEX, index=False)
+    write_json(building / "near_duplicates.json", manifest["near_duplicates"])
+    write_json(building / "statistics.json", manifest["statistics"])
+    write_json(building / "croissant.json", croissant({**manifest, "files": _listed(building)}, index))
+    (building / "README.md").write_text(card(manifest), encoding="utf-8")
+    (building / "CITATION.cff").write_text(citation(manifest), encoding="utf-8")
+    write_manifest(building, {**manifest, "files": _listed(building)})
+
+
+def _listed(building: Path) -> dict[str, dict[str, Any]]:
+    """The files that are there, with what the manifest says of them."""
+    return {str(path.relative_to(building)): _sealed(path) for path in sorted(building.rglob("*")) if path.is_file()}
+
+
+def _sealed(path: Path) -> dict[str, Any]:
+    """What the manifest says of a file."""
+    return {"sha256": file_hash(path), "bytes": path.stat().st_size}
+
+
+def _link_shards(building: Path, parts: Sequence[Part]) -> None:
+    """The shards of all parts.
+
+    Raises:
+        UserError: when two parts have a shard of the same name.
+    """
+    for folder in (ACCEPTED, REFUSED):
+        (building / folder).mkdir()
+    for part in parts:
+        for name, path in part.files().items():
+            if (building / name).exists():
+                raise UserError(f"{part.directory}: a second part with the system {part.system}")
+            link(path, building / name)
+
+
+def _joined_index(parts: Sequence[Part], config: CollectConfig, splits: Mapping[str, str] | None) -> pd.DataFrame:
     """The index of all systems with every frame's split; quarantined frames have none."""
-    import pandas as pd
-
-    index = pd.concat([pd.read_parquet(part / "index.parquet") for part in parts], ignore_index=True)
-    test_systems = [system for system, entry in about.items() if entry["system"]["system"]["role"] == "test"]
-    pairs = list(zip(index["system"], index["trajectory"], strict=True))
-    splits = assign_splits(pairs, test_systems, config.validation_fraction, config.test_fraction, config.seed)
-    index["split"] = [splits[pair] for pair in pairs]
-    index.loc[~index["accepted"], "split"] = ""
+    index = joined([part.index for part in parts])
+    if splits is not None:
+        index["split"] = [splits[key] for key in index["label_key"]]
+    else:
+        index["split"] = split_index(index, _test_systems(parts), config)
     return index
 
 
-def _root_hash(building: Path, index: pd.DataFrame) -> str:
-    """One hash that names the content: the bytes of every shard, and which frame is in which split.
+def _test_systems(parts: Sequence[Part]) -> list[str]:
+    """Systems of which nothing may be trained on."""
+    return [part.system for part in parts if part.about["system"]["role"] == "test"]
 
-    The index's costs are left out: two runs that give the same labels make the same version.
+
+def _root_hash(parts: Sequence[Part], index: pd.DataFrame) -> str:
+    """One hash that names the content: what is known of the systems, and every frame with its place and split.
+
+    How and by which library the shards are written is no part of it, nor are the index's costs: two runs that give the
+    same labels make the same version.
     """
-    files = [f"{path.parent.name}/{path.name}:{file_hash(path)}" for path in sorted(building.rglob("*.h5"))]
-    splits = index[["label_key", "split"]].to_numpy().tolist()
-    return text_hash(*files, json.dumps(splits))
+    systems = [json.dumps([part.system, part.about], sort_keys=True) for part in parts]
+    return text_hash(*systems, json.dumps(index[["file", "row", "checksum", "split"]].to_numpy().tolist()))
 
 
 def _closed(ledger: Ledger) -> dict[str, Any]:
@@ -177,38 +258,46 @@ class Release:
     directory: Path
     manifest: dict[str, Any]
 
-    @property
+    @cached_property
     def index(self) -> pd.DataFrame:
-        """One row a frame, quarantined ones included."""
+        """One row a frame, quarantined ones included.
+
+        Raises:
+            UserError: when it cannot be read.
+        """
         import pandas as pd
 
-        return pd.read_parquet(self.directory / "index.parquet")
+        try:
+            return pd.read_parquet(self.directory / INDEX)
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.directory / INDEX}: cannot be read ({str(error).splitlines()[0]})") from error
+
+    def reader(self, split: str | None = None) -> FrameReader:
+        """The accepted frames of a split, by default of all, in the order of the index.
+
+        Raises:
+            UserError: when there is no such split.
+        """
+        if split is not None and split not in SPLITS:
+            raise UserError(f"'{split}' is no split; allowed: {', '.join(SPLITS)}")
+        return self.reader_of(self.index[self.index["accepted" if split is None else "split"] == (split or True)])
+
+    def reader_of(self, rows: pd.DataFrame) -> FrameReader:
+        """The frames of some rows of the index, in their order."""
+        return reader_of(self.directory, rows)
 
     def frames(self, split: str) -> Frames:
-        """All accepted frames of 'train', 'validation' or 'test', in the order of the index."""
-        index = self.index
-        chosen = index[index["split"] == split]
-        parts = [
-            read_frames(self.directory / str(file)).select(rows["row"].to_numpy())
-            for file, rows in chosen.groupby("file", sort=False)
-        ]
-        return Frames.concatenate(parts) if parts else Frames(np.zeros(1), {})
+        """All accepted frames of 'train', 'validation' or 'test', in the order of the index, in memory."""
+        reader = self.reader(split)
+        return reader.frames(np.arange(len(reader)))
 
-    def verify(self) -> None:
+    def verify(self, workers: Workers | None = None) -> None:
         """Read every byte and compare it with its checksum.
 
         Raises:
-            UserError: naming every file that is changed, missing or not of the release.
+            UserError: naming every file that is changed, missing or not of the release, and damaged frames.
         """
-        listed = self.manifest["files"]
-        found = {str(p.relative_to(self.directory)) for p in self.directory.rglob("*") if p.is_file()}
-        wrong = [f"{self.directory / name}: missing" for name in sorted(set(listed) - found)]
-        wrong += [f"{self.directory / n}: not in the manifest" for n in sorted(found - set(listed) - UNLISTED)]
-        wrong += [
-            f"{self.directory / name}: changed since it was released"
-            for name in sorted(found & set(listed))
-            if file_hash(self.directory / name) != listed[name]
-        ]
+        wrong = complaints(self.directory, self.manifest, workers or Workers())
         if wrong:
             raise UserError(*wrong)
 
@@ -217,12 +306,6 @@ def open_release(directory: str | Path) -> Release:
     """Open a release.
 
     Raises:
-        UserError: when the directory is not a release of this format.
+        UserError: when the directory is not a release of this format, or its manifest is damaged.
     """
-    directory = Path(directory)
-    manifest = read_json(directory / "manifest.json")
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise UserError(f"{directory}: not a dataset release")
-    if manifest.get("format_version") != FORMAT_VERSION:
-        raise UserError(f"{directory}: format version {manifest.get('format_version')}, expected {FORMAT_VERSION}")
-    return Release(directory, manifest)
+    return Release(Path(directory), read_manifest(Path(directory)))

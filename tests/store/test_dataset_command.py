@@ -1,0 +1,131 @@
+"""`saltern dataset`: info, diff, query, merge, and the history of a dataset's versions."""
+
+import json
+
+import numpy as np
+import pytest
+
+from saltern.cli import main
+from saltern.store import History, changes, open_release
+
+
+def run(capsys, *command) -> str:
+    assert main(["dataset", *map(str, command)]) == 0
+    return capsys.readouterr().out
+
+
+def refused(capsys, *command) -> str:
+    assert main(["dataset", *map(str, command)]) == 2
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    return said
+
+
+def test_info_tells_what_is_there(released, frames, capsys):
+    release = released(frames("a", 10), frames("b", 20, seed=1))
+    said = run(capsys, "info", release.directory)
+    assert "30 requested = 24 accepted + 6 quarantined" in said
+    assert "GFN1-xTB (tblite 0.8.0)" in said
+    assert json.loads(run(capsys, "info", release.directory, "--json"))["root_hash"] == release.manifest["root_hash"]
+
+
+def test_query_counts_as_pandas_does(released, frames, capsys):
+    release = released(frames("a", 10), frames("b", 20, seed=1))
+    sql = "SELECT system, count(*) AS n, max(max_force) AS f FROM frames WHERE accepted GROUP BY system ORDER BY system"
+    said = run(capsys, "query", release.directory, sql, "--csv").splitlines()
+    expected = release.index[release.index["accepted"]].groupby("system")["max_force"].agg(["size", "max"])
+    assert said[0] == "system,n,f"
+    assert [line.split(",")[:2] for line in said[1:]] == [["a", "8"], ["b", "16"]]
+    np.testing.assert_allclose([float(line.split(",")[2]) for line in said[1:]], expected["max"])
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("SELECT nothing FROM frames", "nothing"),
+        ("SELEC", "syntax"),
+        ("COPY frames TO '/tmp/saltern-was-here.csv'", "disabled"),
+        ("SELECT * FROM read_csv('/etc/passwd')", "disabled"),
+    ],
+)
+def test_a_query_that_is_wrong_or_reaches_out_is_refused_in_one_line(released, frames, capsys, sql, reason):
+    release = released(frames("a", 10))
+    assert reason in refused(capsys, "query", release.directory, sql)
+
+
+def test_what_a_query_finds_becomes_a_release_with_the_same_frames_and_splits(released, frames, capsys, tmp_path):
+    release = released(frames("a", 40), frames("b", 20, seed=1))
+    sql = "SELECT label_key FROM frames WHERE system = 'a' AND max_force < 3"
+    run(capsys, "query", release.directory, sql, "--output", tmp_path / "few")
+    few = open_release(tmp_path / "few")
+    few.verify()
+    wanted = release.index[(release.index["system"] == "a") & (release.index["max_force"] < 3)]
+    assert 0 < len(wanted) < 40
+    columns = ["label_key", "checksum", "split", "cpu_seconds"]
+    expected = wanted[columns].sort_values("label_key").reset_index(drop=True)
+    assert few.index[columns].sort_values("label_key").reset_index(drop=True).equals(expected)
+    assert few.manifest["origin"] == {"query": sql, "releases": [release.manifest["root_hash"]]}
+    assert few.manifest["ledger"]["requested"] == len(wanted)
+
+
+def test_merging_the_two_halves_of_a_release_gives_its_content_back(released, frames, capsys, tmp_path):
+    release = released(frames("a", 40), frames("b", 20, seed=1))
+    for name, sign in (("low", "<"), ("high", ">=")):
+        sql = f"SELECT * FROM frames WHERE energy {sign} 0"
+        run(capsys, "query", release.directory, sql, "--output", tmp_path / name)
+    run(capsys, "merge", tmp_path / "low", tmp_path / "high", tmp_path / "low", tmp_path / "both")
+    both = open_release(tmp_path / "both")
+    both.verify()
+    found = changes(release.index, both.index)
+    assert set(found.counts().values()) == {0}
+
+
+def test_releases_that_contradict_each_other_are_not_merged(released, frames, capsys, tmp_path):
+    one = frames("a", 10)
+    other = one.with_arrays(energy=one["energy"] + 1e-3)
+    releases = [released(one), released(other)]
+    said = refused(capsys, "merge", *(release.directory for release in releases), tmp_path / "both")
+    assert "10 frames have different labels" in said
+    assert not (tmp_path / "both").exists()
+    assert list(tmp_path.glob(".both*")) == []
+
+
+def test_a_release_names_its_parent_and_what_changed(released, frames, capsys, tmp_path):
+    history = History(tmp_path / "versions")
+    first = frames("a", 20)
+    energy, recall = first["energy"].copy(), first["recall"].astype("U20")
+    energy[3] += 0.1
+    recall[[3, 5]] = "node17"
+    second = first.with_arrays(energy=energy, recall=recall).select(np.arange(1, 20))
+    extra = frames("a", 4, seed=7)
+    extra = extra.with_arrays(time=extra["time"] + 5)
+    from saltern.frames import Frames
+
+    one = released(first, history=history)
+    again = released(first, history=history)
+    two = released(Frames.concatenate([second, extra]), history=history)
+    assert one.manifest["parent"] is None
+    assert again.manifest["parent"] is None
+    assert [path.name.split("-")[0] for path in history.versions()] == ["0001", "0002"]
+    parent = two.manifest["parent"]
+    assert parent["root_hash"] == one.manifest["root_hash"]
+    counts = {"added": 4, "removed": 1, "relabelled": 1, "recalled": 2}
+    assert {name: parent[name] for name in counts} == counts
+    said = run(capsys, "diff", history.versions()[0], two.directory, "--keys")
+    assert "added       4" in said
+    assert first["label_key"][0] in said.split("removed")[1].split("relabelled")[0]
+
+
+def test_the_version_depends_on_labels_and_splits_and_not_on_how_they_are_stored(released, frames):
+    content = frames("a", 40)
+    one, cut = released(content), released(content, shard_bytes=2000)
+    assert len(list((cut.directory / "shards").iterdir())) > 3
+    np.testing.assert_array_equal(cut.frames("train")["forces"], one.frames("train")["forces"])
+    other = released(content.with_arrays(forces=np.nextafter(content["forces"], 1)))
+    assert other.manifest["root_hash"] != one.manifest["root_hash"]
+
+
+@pytest.mark.parametrize("verb", ["info", "verify", "query"])
+def test_what_is_no_release_is_told_in_one_line(capsys, tmp_path, verb):
+    more = ["SELECT 1"] if verb == "query" else []
+    assert "not a dataset release" in refused(capsys, verb, tmp_path / "nowhere", *more)
