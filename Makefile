@@ -10,9 +10,13 @@ ARGS ?=
 VENV := .venv
 
 export PYTHON TORCH
+ifneq ($(wildcard $(VENV)/trainers),)
+export SALTERN_NEQUIP := $(CURDIR)/$(VENV)/trainers/nequip/bin
+export SALTERN_MACE := $(CURDIR)/$(VENV)/trainers/mace/bin
+endif
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help env dev demo test faults lint format lock clean distclean
+.PHONY: help env dev demo test trainers faults lint format lock clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 18
@@ -29,6 +33,9 @@ demo: env  ## run the demo campaign and print its summary (at most 8 minutes on 
 
 test: dev  ## run all tests (ARGS="-k name" for some of them)
 	@OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile $(ARGS)
+
+trainers: dev  ## install NequIP and MACE beside .venv, for the tests that train with exported datasets
+	@envs/trainers.sh $(VENV) $(VENV)/trainers
 
 faults: dev  ## inject more than 100 faults into campaigns, write docs/results/faults.md (root, CP2K, SLURM; 40 minutes)
 	@OMP_NUM_THREADS=1 pytest tests/faults -m "faults or not faults" -n 2 --dist loadgroup --faults-table docs/results/faults.md $(ARGS)
