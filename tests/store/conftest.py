@@ -8,7 +8,7 @@ import pytest
 
 from saltern.config import CollectConfig
 from saltern.frames import Frames
-from saltern.store import History, PartWriter, Release, open_release, write_release
+from saltern.store import History, PartWriter, Release, Workers, open_release, write_release
 
 WATER = np.array([8, 1, 1])
 
@@ -29,8 +29,7 @@ def frames_of(system: str, count: int, *, atoms: int = 3, seed: int = 0, tempera
     )  # fmt: skip
 
 
-def about(salt: str | None = "NaCl", *, temperature: float = 300.0, molality: float = 2.3) -> dict:
-    return {"molality": molality, "system": {"salt": salt, "role": "train", "temperature": temperature}}
+ABOUT = {"molality": 2.3, "system": {"salt": "NaCl", "role": "train", "temperature": 300.0}}
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def released(tmp_path: Path) -> Callable[..., Release]:
     """Make a release of the frames of some systems, through parts, as a campaign does."""
     made = 0
 
-    def of(*systems: Frames, history: History | None = None, salts: dict[str, str] | None = None, **options) -> Release:
+    def of(*systems: Frames, history: History | None = None, workers: Workers | None = None, **options) -> Release:
         nonlocal made
         made += 1
         place = tmp_path / f"made{made}"
@@ -51,11 +50,10 @@ def released(tmp_path: Path) -> Callable[..., Release]:
         for content in systems:
             system = str(content["system"][0])
             parts.append(place / "parts" / system)
-            what = about((salts or {}).get(system, "NaCl"))
-            with PartWriter(parts[-1], system, what, len(content), **options) as part:
+            with PartWriter(parts[-1], system, ABOUT, len(content), **options) as part:
                 part.add(content)
         config = CollectConfig(near_duplicate_A=0)  # three atoms at random are often alike
-        write_release(parts, "test", config, place / "release", history=history)
+        write_release(parts, "test", config, place / "release", history=history, workers=workers)
         return open_release(place / "release")
 
     return of

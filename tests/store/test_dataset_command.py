@@ -1,12 +1,14 @@
 """`saltern dataset`: info, diff, query, merge, and the history of a dataset's versions."""
 
 import json
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from saltern.cli import main
-from saltern.store import History, changes, open_release
+from saltern.frames import Frames
+from saltern.store import History, Workers, changes, open_release
 
 
 def run(capsys, *command) -> str:
@@ -99,8 +101,6 @@ def test_a_release_names_its_parent_and_what_changed(released, frames, capsys, t
     second = first.with_arrays(energy=energy, recall=recall).select(np.arange(1, 20))
     extra = frames("a", 4, seed=7)
     extra = extra.with_arrays(time=extra["time"] + 5)
-    from saltern.frames import Frames
-
     one = released(first, history=history)
     again = released(first, history=history)
     two = released(Frames.concatenate([second, extra]), history=history)
@@ -123,6 +123,32 @@ def test_the_version_depends_on_labels_and_splits_and_not_on_how_they_are_stored
     np.testing.assert_array_equal(cut.frames("train")["forces"], one.frames("train")["forces"])
     other = released(content.with_arrays(forces=np.nextafter(content["forces"], 1)))
     assert other.manifest["root_hash"] != one.manifest["root_hash"]
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[str]:
+    """A real dask.distributed cluster of two processes on this machine."""
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        yield cluster.scheduler_address
+
+
+def test_a_release_does_not_depend_on_who_made_it(released, frames, scheduler):
+    """In this process, in processes of dask, on a cluster of dask.distributed: the same bytes."""
+    systems = [frames(name, 30, atoms=12, seed=i) for i, name in enumerate("abc")]
+    found = []
+    for workers in (None, Workers(2), Workers(3), Workers(scheduler=scheduler)):
+        place = released(*systems, workers=workers).directory
+        open_release(place).verify(workers)
+        found.append({str(p.relative_to(place)): p.read_bytes() for p in place.rglob("*") if p.is_file()})
+    assert found[0] == found[1] == found[2] == found[3]
+
+
+def test_a_scheduler_that_is_not_there_is_told(released, frames, capsys):
+    release = released(frames("a", 10))
+    said = refused(capsys, "verify", release.directory, "--scheduler", "tcp://127.0.0.1:9")
+    assert "--scheduler tcp://127.0.0.1:9: does not answer" in said
 
 
 @pytest.mark.parametrize("verb", ["info", "verify", "query"])

@@ -40,4 +40,4 @@ rule release:
         history="results/{campaign}/{level}/versions",
     shell:
         "saltern release {input} {output} --name {wildcards.campaign}-{wildcards.level} --spec {params.spec:q}"
-        " --history {params.history} 2>&1 | tee {log}"
+        " --history {params.history} --workers {threads} 2>&1 | tee {log}"

@@ -11,6 +11,7 @@ from saltern.errors import UserError
 
 if TYPE_CHECKING:
     from saltern.config import Section
+    from saltern.store import Workers
 
 Spec = TypeVar("Spec", bound="Section")
 
@@ -50,3 +51,24 @@ def parsed(section: type[Spec], text: str, option: str = "--spec") -> Spec:
     except ValidationError as error:
         lines = (f"{option}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise UserError(*lines) from error
+
+
+def add_workers(command: argparse.ArgumentParser) -> None:
+    """Add the options that say who does the work."""
+    command.add_argument("--workers", type=int, metavar="N", help="work on N files at once (all cores)")
+    command.add_argument(
+        "--scheduler", metavar="ADDRESS", help="let the workers of this dask.distributed scheduler do it"
+    )
+
+
+def workers_of(options: argparse.Namespace) -> Workers:
+    """Who does the work, by the options.
+
+    Raises:
+        UserError: when there would be nobody.
+    """
+    from saltern.store import Workers
+
+    if options.workers is not None and options.workers < 1:
+        raise UserError(f"--workers {options.workers}: at least 1")
+    return Workers(options.workers, options.scheduler)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saltern.cli.arguments import add_spec, add_store, interval, parsed
+from saltern.cli.arguments import add_spec, add_store, add_workers, interval, parsed, workers_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +68,7 @@ def add_to(commands: Any) -> None:
         help="where manifest and index of every version are kept; the release names the one before",
     )
     add_spec(release)
+    add_workers(release)
     release.set_defaults(run=_release)
 
 
@@ -150,7 +151,8 @@ def _release(options: argparse.Namespace) -> None:
     collect = parsed(CollectSpec, options.spec).collect
     history = History(options.history) if options.history else None
     recalls = LabelStore(options.store).recalls()
-    write_release(options.systems, options.name, collect, options.output, recalls, history)
+    workers = workers_of(options)
+    write_release(options.systems, options.name, collect, options.output, recalls, history, workers=workers)
     manifest = open_release(options.output).manifest
     ledger = manifest["ledger"]
     say(

@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from saltern.cli import exchange
+from saltern.cli.arguments import add_workers, workers_of
 from saltern.errors import UserError
-
-if TYPE_CHECKING:
-    from saltern.store import Workers
 
 _DATASET = """\
 A release is a directory with shards of HDF5, an index in Parquet and a manifest with the checksum of every file. It is
@@ -56,7 +54,7 @@ def add_to(commands: Any) -> None:
 
     verify = verbs.add_parser("verify", help="compare every byte with its checksum; names damaged files and frames")
     _add_release(verify)
-    _add_workers(verify)
+    add_workers(verify)
     verify.set_defaults(run=_verify)
 
     diff = verbs.add_parser("diff", help="what changed from one release to another")
@@ -94,26 +92,6 @@ def add_to(commands: Any) -> None:
 
 def _add_release(command: argparse.ArgumentParser) -> None:
     command.add_argument("release", type=Path, metavar="RELEASE", help="directory of a dataset release")
-
-
-def _add_workers(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--workers", type=int, metavar="N", help="work on N files at once (all cores)")
-    command.add_argument(
-        "--scheduler", metavar="ADDRESS", help="let the workers of this dask.distributed scheduler do it"
-    )
-
-
-def workers_of(options: argparse.Namespace) -> Workers:
-    """Who does the work, by the options.
-
-    Raises:
-        UserError: when there would be nobody.
-    """
-    from saltern.store import Workers
-
-    if options.workers is not None and options.workers < 1:
-        raise UserError(f"--workers {options.workers}: at least 1")
-    return Workers(options.workers, options.scheduler)
 
 
 def _info(options: argparse.Namespace) -> None:

@@ -66,6 +66,13 @@ def add_to(verbs: Any) -> None:
     taken.add_argument("--cell", type=float, nargs="+", default=[], metavar="Å", help="1, 3 or 9 numbers; cp2k")
     taken.add_argument("--forces", type=Path, metavar="FILE", help="forces that lie in a file of their own; cp2k")
     taken.add_argument("--time-step", type=float, default=1.0, metavar="FS", help="between frames, where not told (1)")
+    taken.add_argument(
+        "--near-duplicate-A",
+        type=float,
+        default=0.05,
+        metavar="Å",
+        help="refuse the data where frames of two splits are nearer than this (0.05); 0: take them all the same",
+    )
     taken.add_argument("--no-energy", action="store_true", help="take frames without an energy")
     taken.set_defaults(run=_import)
 
@@ -93,7 +100,8 @@ def _import(options: argparse.Namespace) -> None:
         "system": {"salt": options.salt, "temperature": options.temperature, "role": "train"},
     }
     batches = read(options.source, _options(options))
-    config, name = CollectConfig(licence=options.licence), options.name or options.output.name
+    config = CollectConfig(licence=options.licence, near_duplicate_A=options.near_duplicate_A)
+    name = options.name or options.output.name
     origin = {"imported": provenance(options.source), "format": options.format}
     import_frames(batches, {options.system: about}, name, config, options.output, origin)
     manifest = open_release(options.output).manifest

@@ -20,7 +20,13 @@ from saltern.fields import FIELDS
 from saltern.frames import Frames
 from saltern.store.card import card, citation
 from saltern.store.croissant import croissant
-from saltern.store.duplicates import duplicate_report, fingerprints, nearest_pairs, refuse_near_duplicates
+from saltern.store.duplicates import (
+    Fingerprints,
+    duplicate_report,
+    fingerprints,
+    nearest_pairs,
+    refuse_near_duplicates,
+)
 from saltern.store.files import file_hash, text_hash, write_json
 from saltern.store.ledger import Ledger, ledger_of
 from saltern.store.manifest import read_manifest, write_manifest
@@ -28,7 +34,7 @@ from saltern.store.parallel import Workers
 from saltern.store.part import ACCEPTED, INDEX, REFUSED, Part, joined, open_part
 from saltern.store.reader import FrameReader, reader_of
 from saltern.store.splits import SPLITS, split_index, split_record
-from saltern.store.statistics import statistics_of
+from saltern.store.statistics import Statistics, statistics_of
 from saltern.store.verify import complaints
 from saltern.store.versions import History, link
 
@@ -60,6 +66,7 @@ def write_release(
     *,
     splits: Mapping[str, str] | None = None,
     origin: Mapping[str, Any] | None = None,
+    workers: Workers | None = None,
 ) -> None:
     """Make a release of parts, as `collect_system` and `PartWriter` write them.
 
@@ -72,6 +79,7 @@ def write_release(
         history: earlier versions, to which this one is added.
         splits: the split of each label key, where it is not to be drawn.
         origin: what the release was made from, where that is no campaign.
+        workers: who reads the shards; by default this process.
 
     Raises:
         UserError: when the directory is there already, or the ledger does not close.
@@ -87,7 +95,8 @@ def write_release(
         manifest = _manifest(opened, index, name, config, recalls or {}, history)
         if origin is not None:
             manifest |= {"origin": dict(origin), **({"splits": {"by": "origin"}} if splits is not None else {})}
-        _fill(building, index, {**manifest, **_examined(building, index, config, manifest["systems"])})
+        examined = _examined(building, index, config, manifest["systems"], workers or Workers(1))
+        _fill(building, index, {**manifest, **examined})
         building.chmod(0o755)
         building.replace(directory)
     finally:
@@ -123,21 +132,41 @@ def _manifest(
     }
 
 
-def _examined(building: Path, index: pd.DataFrame, config: CollectConfig, systems: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Shard:
+    """A shard of a release in the making, and the splits of its frames."""
+
+    directory: Path
+    rows: pd.DataFrame
+    fingerprints: bool
+
+    def examined(self) -> tuple[Statistics, list[Fingerprints]]:
+        """Statistics and, where wanted, fingerprints of the frames; every frame is read once."""
+        reader, splits = reader_of(self.directory, self.rows), self.rows["split"].to_numpy()
+        statistics, prints, start = statistics_of([]), [], 0
+        for frames in reader.batches(names=[*EXAMINED, *(["stress"] if reader.has("stress") else [])]):
+            statistics.add(frames)
+            if self.fingerprints:
+                prints += fingerprints(frames, splits[start : start + len(frames)])
+            start += len(frames)
+        return statistics, prints
+
+
+def _examined(
+    building: Path, index: pd.DataFrame, config: CollectConfig, systems: Mapping[str, Any], workers: Workers
+) -> dict[str, Any]:
     """What all frames have to be read for: near-duplicates across splits, and statistics.
 
     Raises:
         UserError: when frames of two splits are nearly the same.
     """
-    accepted = index[index["accepted"]]
-    reader, splits = reader_of(building, accepted), accepted["split"].to_numpy()
-    statistics, prints, start = statistics_of([]), [], 0
-    for frames in reader.batches(names=[*EXAMINED, *(["stress"] if reader.has("stress") else [])]):
-        statistics.add(frames)
-        if config.near_duplicate_A > 0:
-            prints += fingerprints(frames, splits[start : start + len(frames)])
-        start += len(frames)
-    pairs = nearest_pairs(prints)
+    rows = index.loc[index["accepted"], ["file", "row", "split"]]
+    shards = [_Shard(building, share, config.near_duplicate_A > 0) for _, share in rows.groupby("file", sort=False)]
+    found = workers.map(_Shard.examined, shards)
+    statistics = statistics_of([])
+    for share, _ in found:
+        statistics.merge(share)
+    pairs = nearest_pairs(part for _, prints in found for part in prints)
     refuse_near_duplicates(pairs, config.near_duplicate_A)
     molalities = {system: about["molality"] for system, about in systems.items()}
     return {
