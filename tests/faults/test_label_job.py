@@ -17,9 +17,6 @@ from saltern.engines import make_engine
 from saltern.labelling.question import question_key, question_of
 from saltern.store import read_frames
 
-# all of them wait for `make faults` until the whole suite has been seen to pass
-pytestmark = pytest.mark.faults
-
 FRAMES = 8
 LEVEL = "label job"
 

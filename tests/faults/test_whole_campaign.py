@@ -12,9 +12,6 @@ from typing import Any
 import psutil
 import pytest
 
-# all of them wait for `make faults` until the whole suite has been seen to pass
-pytestmark = pytest.mark.faults
-
 LEVEL = "campaign, one machine"
 FRAMES = 8
 
