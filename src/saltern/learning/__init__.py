@@ -2,6 +2,17 @@
 
 from saltern.learning.errors import held_out_errors
 from saltern.learning.group import ALONE, Group, LostProcessError, joined
+from saltern.learning.stream import ReleaseFrames, ShuffledShare, loader
 from saltern.learning.train import train
 
-__all__ = ["ALONE", "Group", "LostProcessError", "held_out_errors", "joined", "train"]
+__all__ = [
+    "ALONE",
+    "Group",
+    "LostProcessError",
+    "ReleaseFrames",
+    "ShuffledShare",
+    "held_out_errors",
+    "joined",
+    "loader",
+    "train",
+]
