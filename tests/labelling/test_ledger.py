@@ -15,12 +15,13 @@ from saltern.labelling.ledger import Books, books_of
 from saltern.labelling.recall import Selection, days
 from saltern.store import (
     LabelStore,
+    Shard,
     collect_system,
     ledger_of,
     open_release,
-    read_frames,
-    read_metadata,
+    read_json,
     write_frames,
+    write_json,
     write_release,
 )
 
@@ -32,7 +33,7 @@ def candidates(system: str, count: int = COUNT, seed: int = 0) -> Frames:
     return Frames.uniform(
         np.array([8, 1, 1]), count,
         positions=rng.normal(size=(count, 3, 3)), cell=np.eye(3) * 10, system=system,
-        trajectory=[f"t{i % 2}" for i in range(count)], time=np.arange(count) * 10.0,
+        trajectory=[f"t{i % 2}" for i in range(count)], time=np.arange(count) * 10.0, temperature=300.0,
     )  # fmt: skip
 
 
@@ -156,7 +157,7 @@ def released(results: Path, **options: Any) -> Path:
         collect_system(results / f"systems/{system}.h5", batches, COUNT, results / "atoms/collected" / system)
     directory = results / "atoms" / options.pop("name", "dataset")
     parts = [results / "atoms/collected" / system for system in ("a", "b")]
-    write_release(parts, "test", CollectConfig(), directory, **options)
+    write_release(parts, "test", CollectConfig(near_duplicate_A=0), directory, **options)
     return directory
 
 
@@ -171,7 +172,7 @@ def test_card_and_manifest_name_the_hard_regions_with_numbers(results: Path) -> 
     card = (directory / "README.md").read_text()
     assert "- `a` (NaCl, 300 K): 2 of 10 frames, 20.0 %: 1 engine-failed, 1 scf-not-converged" in card
     assert "- `b`" not in card
-    quarantined = read_frames(directory / "quarantine/a.h5")
+    quarantined = Shard(directory / "quarantine/a.h5").frames(0, 2)
     assert quarantined["reason"].tolist() == ["engine-failed", "scf-not-converged"]
     a = candidates("a")
     np.testing.assert_array_equal(quarantined.of(1, "positions"), a.of(1, "positions"))
@@ -196,7 +197,7 @@ def test_recalls_are_told_by_the_release_and_do_not_change_its_version(results: 
     collect_system(results / "systems/b.h5", [batch(results, "b0000", again)], COUNT, results / "atoms/collected/b")
     known = {"one": {"reason": "a faulty node", "date": "2026-11-20", "keys": []}}
     parts = [results / "atoms/collected" / system for system in ("a", "b")]
-    write_release(parts, "test", CollectConfig(), results / "told", known)
+    write_release(parts, "test", CollectConfig(near_duplicate_A=0), results / "told", known)
     told = open_release(results / "told")
     assert told.manifest["recalls"] == {
         "one": {"reason": "a faulty node", "date": "2026-11-20", "frames": 2},
@@ -212,10 +213,10 @@ def test_a_release_that_does_not_close_is_refused(results: Path) -> None:
     for system in ("a", "b"):
         batches = list((results / "atoms/labels" / system).glob("*.h5"))
         collect_system(results / f"systems/{system}.h5", batches, COUNT, results / "collected" / system)
-    shard = results / "collected/a/shard.h5"
-    write_frames(shard, read_frames(shard), {**read_metadata(shard), "requested": 11})
+    part = results / "collected/a/part.json"
+    write_json(part, {**read_json(part), "requested": 11})
     with pytest.raises(UserError, match="a: the ledger does not close: 11 requested, 8 accepted, 2 quarantined"):
-        write_release([results / "collected/a"], "test", CollectConfig(), results / "release")
+        write_release([results / "collected/a"], "test", CollectConfig(near_duplicate_A=0), results / "release")
     assert not (results / "release").exists()
 
 

@@ -71,7 +71,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_frames(place / "system.h5", frames.select([0]), known)
         write_frames(place / "labels.h5", frames)
         collect_system(place / "system.h5", [place / "labels.h5"], count, place / name)
-    fractions = CollectConfig(validation_fraction=0.2, test_fraction=0.1)
+    fractions = CollectConfig(near_duplicate_A=0, validation_fraction=0.2, test_fraction=0.1)
     write_release([place / "small", place / "large"], "crystals", fractions, place / "dataset")
     assert len(open_release(place / "dataset").frames("train")) % SPEC.train.batch == 1
     return place / "dataset"

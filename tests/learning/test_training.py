@@ -64,7 +64,10 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     write_frames(place / "labels.h5", frames)
     collect_system(place / "system.h5", [place / "labels.h5"], 20, place / "melt")
     write_release(
-        [place / "melt"], "melt", CollectConfig(validation_fraction=0.2, test_fraction=0.2), place / "dataset"
+        [place / "melt"],
+        "melt",
+        CollectConfig(near_duplicate_A=0, validation_fraction=0.2, test_fraction=0.2),
+        place / "dataset",
     )
     return open_release(place / "dataset")
 
@@ -241,7 +244,7 @@ def test_real_water_is_learned(tmp_path: Path) -> None:
         positions=coordinates[chosen].reshape(count, -1, 3), forces=forces[chosen].reshape(count, -1, 3),
         energy=energies[chosen].ravel(), cell=cells[chosen].reshape(count, 3, 3), stress=np.zeros((count, 3, 3)),
         system=np.array(["water"]), trajectory=np.array([f"t{i // 4}" for i in range(count)]),
-        time=chosen * 1.0, permittivity=78.3, charges=0.0,
+        time=chosen * 1.0, temperature=300.0, permittivity=78.3, charges=0.0,
         label_key=np.array([str(i) for i in chosen]), engine=np.array(["published"]),
         engine_version=np.array([""]), method=np.array(["PBE0-TS"]),
         accepted=True, reason=np.array([""]), cpu_seconds=0.0,
@@ -250,7 +253,7 @@ def test_real_water_is_learned(tmp_path: Path) -> None:
     write_frames(tmp_path / "system.h5", frames.select([0]), known)
     write_frames(tmp_path / "labels.h5", frames)
     collect_system(tmp_path / "system.h5", [tmp_path / "labels.h5"], count, tmp_path / "water")
-    write_release([tmp_path / "water"], "water", CollectConfig(), tmp_path / "dataset")
+    write_release([tmp_path / "water"], "water", CollectConfig(near_duplicate_A=0), tmp_path / "dataset")
     student = StudentConfig(r_max_A=4.0, layers=1, l_max=1, features=8, radial_width=16)
     told = TrainSpec(baseline=BaselineConfig(), student=student, train=TrainConfig(epochs=15, batch=1, device="cpu"))
     train(open_release(tmp_path / "dataset"), told, 0, tmp_path / "m", tmp_path / "m.csv", "train")

@@ -30,6 +30,7 @@ def labelled(frame, row):
         system=row.id,
         trajectory=[f"t{i // 2}" for i in range(FRAMES)],
         time=np.arange(FRAMES) % 2 * 500.0,
+        temperature=300.0,
         energy=rng.normal(size=FRAMES),
         forces=rng.normal(size=(FRAMES, atoms, 3)),
         label_key=[f"{row.id}{i}" for i in range(FRAMES)],
@@ -80,7 +81,7 @@ def results(tmp_path_factory, made):
     write_release(
         [level / "collected" / row.id for row in rows],
         "little-atoms",
-        CollectConfig(validation_fraction=0.3, test_fraction=0.3),
+        CollectConfig(near_duplicate_A=0, validation_fraction=0.3, test_fraction=0.3),
         level / "dataset",
     )
     number = {"value": 50.0, "error": 2.0}

@@ -31,8 +31,11 @@ class ReleaseFrames(Dataset[Frames]):
         return self.reader.frames([index], self.names)
 
     def __getitems__(self, indices: Sequence[int]) -> Frames:
-        """A mini-batch, read at once; torch asks for it where there is this method."""
-        return self.reader.frames(indices, self.names)
+        """A mini-batch, read at once, of no frames too; torch asks for it where there is this method."""
+        if len(indices):
+            return self.reader.frames(indices, self.names)
+        # a reader cannot tell what nothing looks like, so a frame does
+        return self[0].select([])
 
 
 class ShuffledShare(Sampler[list[int]]):
@@ -55,7 +58,13 @@ class ShuffledShare(Sampler[list[int]]):
         self.epoch = self.start = 0
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Go to an epoch, and there to a mini-batch, where a training was stopped."""
+        """Go to an epoch, and there to a mini-batch, where a training was stopped.
+
+        Raises:
+            UserError: when there is no such mini-batch.
+        """
+        if start < 0:
+            raise UserError(f"start: {start} mini-batches; at least 0")
         self.epoch, self.start = epoch, start
 
     def __len__(self) -> int:
