@@ -66,8 +66,7 @@ class FrameReader:
         Raises:
             UserError: when a shard is missing, cut off or cannot be read, or lacks one of `names`.
         """
-        files, rows = self._file[indices].tolist(), self._row[indices].tolist()
-        runs = _runs(files, rows)
+        runs = _runs(self._file[indices], self._row[indices])
         if not runs:
             return Frames(np.zeros(1, np.int64), {})
         shards = [self._shard(file) for file, _, _ in runs]
@@ -118,17 +117,13 @@ Run = tuple[int, int, int]
 """Frames in a row: number of the shard, first row, last row plus one."""
 
 
-def _runs(files: list[int], rows: list[int]) -> list[Run]:
+def _runs(files: Array, rows: Array) -> list[Run]:
     """Frames that follow one another in a shard can be read together."""
-    runs: list[Run] = []
-    last = (-1, -1)
-    for file, row in zip(files, rows, strict=True):
-        if (file, row) == last:
-            runs[-1] = (file, runs[-1][1], row + 1)
-        else:
-            runs.append((file, row, row + 1))
-        last = (file, row + 1)
-    return runs
+    if not len(rows):
+        return []
+    breaks = np.flatnonzero((np.diff(files) != 0) | (np.diff(rows) != 1)) + 1
+    first, last = np.concatenate([[0], breaks]), np.concatenate([breaks, [len(rows)]]) - 1
+    return list(zip(files[first].tolist(), rows[first].tolist(), (rows[last] + 1).tolist(), strict=True))
 
 
 def _common(shards: Sequence[Shard]) -> list[str]:
