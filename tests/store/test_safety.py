@@ -283,42 +283,6 @@ def test_a_slow_mount_that_answers_in_pieces_gives_the_same_frames(released, fra
     assert done.stdout.split() == digest(release.reader())
 
 
-ALLOWED_MB = 40
-LIMITED = """
-import resource, sys
-import numpy as np, pandas, pyarrow.parquet, dask, h5py
-from pathlib import Path
-from saltern.store import Workers, open_release
-from saltern.store.formats import EXPORTS
-used = int(next(l for l in open("/proc/self/status") if l.startswith("VmData")).split()[1]) * 1024
-resource.setrlimit(resource.RLIMIT_DATA, (used + {allowed} * 2**20,) * 2)
-release = open_release(sys.argv[1])
-release.verify(Workers(1))
-reader = release.reader()
-print(sum(float(frames["forces"].sum()) for frames in reader.batches()) is not None, len(release.index))
-EXPORTS["deepmd"].write({{"all": reader.batches()}}, Path(sys.argv[2]), release.manifest)
-try:
-    reader.frames(np.arange(len(reader)))
-except MemoryError:
-    print("the limit holds")
-"""
-
-
-def test_memory_stays_flat_on_a_release_ten_times_larger_than_it(released, frames, tmp_path):
-    """Verified, iterated and converted in a process that may take a tenth of the release beyond its libraries."""
-    count = ALLOWED_MB * 2**20 * 10 // (1000 * 48) + 1
-    big = frames("a", count, atoms=1000)
-    release = released(big)
-    shards = sum(path.stat().st_size for path in release.directory.rglob("*.h5"))
-    assert shards > 10 * ALLOWED_MB * 2**20
-    script = LIMITED.format(allowed=ALLOWED_MB)
-    done = subprocess.run(
-        [sys.executable, "-c", script, release.directory, tmp_path / "out"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split("\n")[1] == "the limit holds"
-
-
 def test_the_index_answers_without_the_shards(released, frames):
     release: Release = released(frames("a", 20), frames("b", 10, seed=1))
     shutil.rmtree(release.directory / "shards")
