@@ -18,7 +18,10 @@ from saltern.store.files import whole_file
 FORMAT = "saltern-frames"
 FORMAT_VERSION = 1
 
-DAMAGE = (KeyError, ValueError, TypeError, OSError, ArithmeticError, MemoryError, RuntimeError, SalternError)
+DAMAGE = (
+    LookupError, AttributeError, ValueError, TypeError, OSError, ArithmeticError, MemoryError, RuntimeError,
+    SalternError,
+)  # fmt: skip
 """What h5py and numpy raise where the structure of a file is damaged."""
 
 

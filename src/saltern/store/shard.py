@@ -117,16 +117,7 @@ class Shard:
         with opened(self.path, FORMAT, FORMAT_VERSION) as file:
             try:
                 self._learn(file)
-            except (
-                KeyError,
-                ValueError,
-                TypeError,
-                OSError,
-                ArithmeticError,
-                MemoryError,
-                RuntimeError,
-                SalternError,
-            ) as error:
+            except DAMAGE as error:
                 raise UserError(f"{path}: not a valid {FORMAT} file ({error})") from error
         self._descriptor: int | None = None
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from saltern.errors import UserError
 from saltern.fields import FIELDS
 from saltern.store.files import file_hash
+from saltern.store.hdf5 import DAMAGE
 from saltern.store.manifest import NAME
 from saltern.store.parallel import Workers
 from saltern.store.part import INDEX
@@ -99,8 +100,8 @@ def _changed(shard: Shard, checksums: Sequence[str]) -> list[tuple[int, str]]:
     for row, checksum in enumerate(checksums):
         try:
             whole = next(frame_checksums(shard.frames(row, row + 1))) == checksum
-        except UserError as error:
-            found.append((row, error.lines[0].split(": ", 1)[-1]))
+        except DAMAGE:
+            found.append((row, "cannot be read"))
             continue
         if not whole:
             found.append((row, _unlikely(shard, row)))
