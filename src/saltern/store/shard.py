@@ -19,7 +19,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from saltern.errors import SalternError, UserError
+from saltern.errors import UserError
 from saltern.fields import FIELDS
 from saltern.frames import Array, Frames
 from saltern.store.files import whole_file
