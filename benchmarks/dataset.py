@@ -10,12 +10,14 @@ positions, forces, cells and energies, each one array. Medians over the rounds; 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import pickle
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -32,7 +34,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from saltern.config import CollectConfig, System
 from saltern.frames import Frames
-from saltern.store import PartWriter, open_release, write_release
+from saltern.learning import Loader
+from saltern.store import PartWriter, Workers, open_release, write_release
 from saltern.systems import compose
 
 BATCH = 8
@@ -108,6 +111,14 @@ class Ours(Store):
     def batch(self, chosen: Sequence[int]) -> Arrays:
         frames = self.reader.frames(chosen, NAMES)
         return tuple(frames[name] for name in NAMES)
+
+    def loader(self, workers: int) -> Iterator[Arrays]:
+        """Random mini-batches for ever, as the project's trainer sees them."""
+        batches = Loader(self.reader, BATCH, seed=0, workers=workers)
+        for epoch in count():
+            batches.batches.set_epoch(epoch)
+            for frames in batches:
+                yield tuple(torch.from_numpy(frames[name]) for name in NAMES)
 
 
 class Lmdb(Store):
@@ -241,14 +252,17 @@ def random_batches(store: Any, chosen: Sequence[Sequence[int]], workers: int) ->
         for indices in chosen:
             store.batch(indices)
         return (time.perf_counter() - begun) / len(chosen)
-    fresh = type(store)(store.place.parent)
-    loader: Any = DataLoader(Batches(fresh, chosen), batch_size=None, num_workers=workers, collate_fn=as_it_is)
-    batches = iter(loader)
+    if isinstance(store, Ours):
+        batches: Iterator[Arrays] = store.loader(workers)
+    else:
+        fresh = type(store)(store.place.parent)
+        loader: Any = DataLoader(Batches(fresh, chosen), batch_size=None, num_workers=workers, collate_fn=as_it_is)
+        batches = iter(loader)
     for _ in range(2 * workers):
         next(batches)
     begun = time.perf_counter()
-    count = sum(1 for _ in batches)
-    return (time.perf_counter() - begun) / count
+    rest = sum(1 for _ in islice(batches, len(chosen) - 2 * workers))
+    return (time.perf_counter() - begun) / rest
 
 
 def read_plainly(paths: Sequence[Path]) -> float:
@@ -272,6 +286,22 @@ def read_release(store: Ours) -> float:
     return time.perf_counter() - begun
 
 
+def read_and_hash(paths: Sequence[Path]) -> float:
+    """Seconds to have the SHA-256 of some files."""
+    begun = time.perf_counter()
+    for path in paths:
+        with path.open("rb") as file:
+            hashlib.file_digest(file, "sha256")
+    return time.perf_counter() - begun
+
+
+def verify(store: Ours) -> float:
+    """Seconds to verify a release in this process."""
+    begun = time.perf_counter()
+    open_release(store.place).verify(Workers(1))
+    return time.perf_counter() - begun
+
+
 def size(path: Path) -> int:
     """Bytes of a file, or of all in a directory."""
     return sum(p.stat().st_size for p in path.rglob("*") if p.is_file()) if path.is_dir() else path.stat().st_size
@@ -287,8 +317,8 @@ class Timings:
     two: list[float]
 
 
-def measured(frames: Frames, place: Path, rounds: int) -> tuple[dict[str, Timings], list[float]]:
-    """Timings of every store, taken by turns, and the release's pass over everything against read()."""
+def measured(frames: Frames, place: Path, rounds: int) -> tuple[dict[str, Timings], dict[str, list[float]]]:
+    """Timings of every store, taken by turns; how fast the release is against reading, or reading and hashing."""
     stores = [kind(place) for kind in STORES]
     found: dict[str, Timings] = {}
     for store in stores:
@@ -297,7 +327,7 @@ def measured(frames: Frames, place: Path, rounds: int) -> tuple[dict[str, Timing
         found[store.name] = Timings(time.perf_counter() - begun, size(store.place), [], [])
         store.open()
     rng = np.random.default_rng(1)
-    passes = []
+    passes, verified = [], []
     for _ in range(rounds):
         chosen = [rng.integers(len(frames), size=BATCH).tolist() for _ in range(60)]
         expected = stores[0].batch(chosen[0])
@@ -309,8 +339,10 @@ def measured(frames: Frames, place: Path, rounds: int) -> tuple[dict[str, Timing
             found[store.name].two.append(random_batches(store, chosen, 2))
             store.open()
         shards = sorted((stores[0].place / "shards").iterdir())
+        every = [path for path in stores[0].place.rglob("*") if path.is_file()]
         passes.append(read_plainly(shards) / read_release(stores[0]))  # type: ignore[arg-type]
-    return found, passes
+        verified.append(read_and_hash(every) / verify(stores[0]))  # type: ignore[arg-type]
+    return found, {"pass over all numbers": passes, "verify": verified}
 
 
 def rows(found: dict[str, Timings], count: int) -> Iterator[str]:
@@ -338,14 +370,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    for waters, pairs, count in ((16, 1, options.frames), (80, 5, options.frames // 4)):
-        frames = made(waters, pairs, count)
+    for waters, pairs, number in ((16, 1, options.frames), (80, 5, options.frames // 4)):
+        frames = made(waters, pairs, number)
         with tempfile.TemporaryDirectory() as place:
-            found, passes = measured(frames, Path(place), options.rounds)
-        print(f"\n{count} frames of {frames.atom_counts[0]} atoms, load {os.getloadavg()[0]:.1f}\n")
-        print("\n".join(rows(found, count)))
-        low, middle, high = (round(100 * value) for value in (min(passes), median(passes), max(passes)))
-        print(f"\npass over all numbers: {middle} % of the speed of read() ({low} to {high})")
+            found, speeds = measured(frames, Path(place), options.rounds)
+        print(f"\n{number} frames of {frames.atom_counts[0]} atoms, load {os.getloadavg()[0]:.1f}\n")
+        print("\n".join(rows(found, number)))
+        for what, shares in speeds.items():
+            low, middle, high = (round(100 * value) for value in (min(shares), median(shares), max(shares)))
+            against = "read()" if what != "verify" else "reading and hashing all files"
+            print(f"\n{what}: {middle} % of the speed of {against} ({low} to {high})")
 
 
 if __name__ == "__main__":

@@ -2,17 +2,17 @@
 
 from saltern.learning.errors import held_out_errors
 from saltern.learning.group import ALONE, Group, LostProcessError, joined
-from saltern.learning.stream import ReleaseFrames, ShuffledShare, loader
+from saltern.learning.stream import Loader, ReleaseFrames, ShuffledShare
 from saltern.learning.train import train
 
 __all__ = [
     "ALONE",
     "Group",
+    "Loader",
     "LostProcessError",
     "ReleaseFrames",
     "ShuffledShare",
     "held_out_errors",
     "joined",
-    "loader",
     "train",
 ]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 
 from saltern.errors import UserError
 from saltern.frames import Frames
 from saltern.learning.group import ALONE, Group
 from saltern.store import TRAINING, FrameReader, text_hash
+
+AHEAD = 2
+"""Mini-batches that each worker reads ahead."""
 
 
 class ReleaseFrames(Dataset[Frames]):
@@ -81,31 +85,54 @@ class ShuffledShare(Sampler[list[int]]):
             yield list(self.group.share(order[first : first + self.batch].tolist()))
 
 
-def loader(reader: FrameReader, batch: int, seed: int, group: Group = ALONE, workers: int = 0) -> DataLoader[Frames]:
-    """A data loader whose items are this process's share of each mini-batch, as one `Frames`.
+class Loader(Iterable[Frames]):
+    """This process's share of each mini-batch of an epoch, as one `Frames` each.
 
-    Its `batch_sampler` is the `ShuffledShare`: call `set_epoch` there before each epoch.
+    Call `batches.set_epoch` before each epoch. Mini-batches come in the same order whoever reads them; an error of
+    reading is raised where its mini-batch would come.
 
-    Args:
-        reader: the frames.
-        batch: frames in a mini-batch of all processes.
-        seed: of the order.
-        group: the processes of the training.
-        workers: processes that read ahead.
-
-    Raises:
-        UserError: when a mini-batch has no frame.
+    Attributes:
+        data: the frames.
+        batches: which frames a mini-batch has.
     """
-    options: dict[str, Any] = {"persistent_workers": True} if workers else {}
-    return DataLoader(
-        ReleaseFrames(reader),
-        batch_sampler=ShuffledShare(len(reader), batch, seed, group),
-        num_workers=workers,
-        collate_fn=_as_it_is,
-        **options,
-    )
 
+    def __init__(self, reader: FrameReader, batch: int, seed: int, group: Group = ALONE, workers: int = 0) -> None:
+        """Choose what is read, in which order and by whom.
 
-def _as_it_is(frames: Any) -> Any:
-    """A mini-batch is one already."""
-    return frames
+        Args:
+            reader: the frames.
+            batch: frames in a mini-batch of all processes.
+            seed: of the order.
+            group: the processes of the training.
+            workers: threads that read ahead; they pay where a read has to wait for a disk or a network. Threads do,
+                because nothing has to be decoded; what worker processes read would have to be handed over.
+
+        Raises:
+            UserError: when a mini-batch has no frame, or there cannot be so many workers.
+        """
+        if workers < 0:
+            raise UserError(f"workers: {workers} threads; at least 0")
+        self.data = ReleaseFrames(reader)
+        self.batches = ShuffledShare(len(reader), batch, seed, group)
+        self._workers = workers
+
+    def __len__(self) -> int:
+        """Mini-batches that are left in the epoch."""
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Frames]:
+        """The mini-batches, in order."""
+        if not self._workers:
+            yield from map(self.data.__getitems__, self.batches)
+            return
+        with ThreadPoolExecutor(self._workers) as pool:
+            ahead: deque[Future[Frames]] = deque()
+            try:
+                for share in self.batches:
+                    ahead.append(pool.submit(self.data.__getitems__, share))
+                    if len(ahead) > AHEAD * self._workers:
+                        yield ahead.popleft().result()
+                while ahead:
+                    yield ahead.popleft().result()
+            finally:
+                pool.shutdown(cancel_futures=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 OPEN_SHARDS = 128
 """Shards that are kept open at once; processes may have 1024 files open."""
 
-BATCH_BYTES = 8 * 2**20
+BATCH_BYTES = 4 * 2**20
 """About what a batch of frames in a row takes in memory."""
 
 TRAINING = ("numbers", "positions", "cell", "energy", "forces", "stress", "charges", "permittivity")
@@ -31,8 +31,8 @@ TRAINING = ("numbers", "positions", "cell", "energy", "forces", "stress", "charg
 class FrameReader:
     """Some frames of a release, by number; memory holds where they are and no more.
 
-    It may be used in forked or spawned data-loader workers: nothing that is shared has a position, and a copy opens
-    the shards anew.
+    It may be used in threads and in forked or spawned data-loader workers: nothing that is shared has a position, and a
+    copy opens the shards anew.
     """
 
     def __init__(self, directory: Path, files: Sequence[str], file: Array, row: Array) -> None:
@@ -41,7 +41,12 @@ class FrameReader:
         self._files = list(files)
         self._file = np.asarray(file, np.int32)
         self._row = np.asarray(row, np.int64)
-        self._open: OrderedDict[int, Shard] = OrderedDict()
+        # a shard that is forgotten is closed when the last thread has done with it
+        self._shard = lru_cache(OPEN_SHARDS)(self._opened)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What makes a copy."""
+        return FrameReader, (self._directory, self._files, self._file, self._row)
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -53,7 +58,7 @@ class FrameReader:
 
     def subset(self, indices: Sequence[int] | Array) -> FrameReader:
         """The given frames, in that order."""
-        chosen = np.asarray(indices)
+        chosen = np.asarray(indices, np.int64)
         return FrameReader(self._directory, self._files, self._file[chosen], self._row[chosen])
 
     def frames(self, indices: Sequence[int] | Array | slice, names: Sequence[str] | None = None) -> Frames:
@@ -95,16 +100,9 @@ class FrameReader:
         shard, row = self._shard(int(self._file[start])), int(self._row[start])
         return max(1, BATCH_BYTES // (64 * int(shard.atom_counts[row]) + 1000))
 
-    def _shard(self, number: int) -> Shard:
-        """A shard, open; the one that was used least recently is closed when there are too many."""
-        found = self._open.get(number)
-        if found is None:
-            found = self._open[number] = Shard(self._directory / self._files[number])
-            if len(self._open) > OPEN_SHARDS:
-                self._open.popitem(last=False)[1].close()
-        else:
-            self._open.move_to_end(number)
-        return found
+    def _opened(self, number: int) -> Shard:
+        """A shard of the release."""
+        return Shard(self._directory / self._files[number])
 
 
 def reader_of(directory: Path, rows: pd.DataFrame) -> FrameReader:

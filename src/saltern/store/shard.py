@@ -102,10 +102,7 @@ def _add(group: h5py.Group, name: str, array: Array) -> None:
 
 
 class Shard:
-    """A shard that is open for reading at random.
-
-    Safe in forked processes and threads (no file position is shared), and picklable: the copy opens the file anew.
-    """
+    """A shard that is open for reading at random; safe in forked processes and threads, for no position is shared."""
 
     def __init__(self, path: str | Path) -> None:
         """Open a shard.
@@ -119,7 +116,8 @@ class Shard:
                 self._learn(file)
             except DAMAGE as error:
                 raise UserError(f"{path}: not a valid {FORMAT} file ({error})") from error
-        self._descriptor: int | None = None
+        self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        self._repeated: dict[str, tuple[int, Array]] = {}
 
     def _learn(self, file: h5py.File) -> None:
         """Where everything lies; and what is small."""
@@ -137,19 +135,10 @@ class Shard:
         if reach > self.path.stat().st_size:
             raise ValueError("it is cut off")
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Everything but the open file."""
-        return {**self.__dict__, "_descriptor": None}
-
     def __del__(self) -> None:
         """Close the file when nobody reads it any more."""
-        self.close()
-
-    def close(self) -> None:
-        """Close the file; reading opens it again."""
-        descriptor, self._descriptor = getattr(self, "_descriptor", None), None
-        if descriptor is not None:
-            os.close(descriptor)
+        if hasattr(self, "_descriptor"):
+            os.close(self._descriptor)
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -197,13 +186,22 @@ class Shard:
             self._read(target, place.start + first * place.width)
 
     def constant(self, name: str, start: int, stop: int) -> Array:
-        """A quantity that frames have from their structure, (atom, ...) over frames in a row."""
+        """A quantity that frames have from their structure, (atom, ...) over frames in a row; it may be read-only."""
         kinds = self.structure[start:stop]
         if len(kinds) and (kinds == kinds[0]).all():
-            one = self._structures.of(int(kinds[0]), name)
-            return one if len(kinds) == 1 else np.tile(one, (len(kinds), *[1] * (one.ndim - 1)))
+            return self._same(name, int(kinds[0]), len(kinds))
         parts = [self._structures.of(int(kind), name) for kind in kinds]
         return np.concatenate(parts) if parts else self._structures[name][:0]
+
+    def _same(self, name: str, kind: int, count: int) -> Array:
+        """A quantity of `count` frames of one structure; a pass over all frames is spared writing it again."""
+        one: Array = self._structures.of(kind, name)
+        known, repeated = self._repeated.get(name, (-1, one))
+        if known != kind or len(repeated) < count * len(one):
+            repeated = np.tile(one, (count, *[1] * (one.ndim - 1)))
+            repeated.flags.writeable = False
+            self._repeated[name] = (kind, repeated)
+        return repeated[: count * len(one)]
 
     def text(self, name: str, start: int, stop: int) -> Array:
         """A text of each of the frames in a row, (frame,).
@@ -220,8 +218,6 @@ class Shard:
                 raise UserError(f"{self.path}: {name} cannot be read ({error})") from error
 
     def _read(self, target: memoryview, place: int) -> None:
-        if self._descriptor is None:
-            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             done = os.preadv(self._descriptor, (target,), place)
             while 0 < done < len(target):
