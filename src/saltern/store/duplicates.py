@@ -31,8 +31,8 @@ MEASURE = (
     "root mean square, over ordered pairs of elements A, B and k = 1, 2, 3, of sqrt(N_A) times the difference between "
     "two frames' distributions of the distance from an A to its k-th nearest B"
 )
-_ROWS, _COLUMNS = 512, 8192
-"""Fingerprints that are compared at a time: 33 MB of distances."""
+_ROWS, _COLUMNS = 512, 512
+"""Fingerprints that are compared at a time: 2 MB of distances."""
 _AGAINST = {"validation": ("train",), "test": ("train", "validation")}
 """Which frames of which splits are compared with those of which others."""
 _BIN_A = 0.02

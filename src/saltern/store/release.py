@@ -294,10 +294,13 @@ class Release:
         Raises:
             UserError: when it cannot be read.
         """
+        return self._read_index()
+
+    def _read_index(self, columns: list[str] | None = None) -> pd.DataFrame:
         import pandas as pd
 
         try:
-            return pd.read_parquet(self.directory / INDEX)
+            return pd.read_parquet(self.directory / INDEX, columns=columns)
         except (OSError, ValueError) as error:
             raise UserError(f"{self.directory / INDEX}: cannot be read ({str(error).splitlines()[0]})") from error
 
@@ -305,11 +308,14 @@ class Release:
         """The accepted frames of a split, by default of all, in the order of the index.
 
         Raises:
-            UserError: when there is no such split.
+            UserError: when there is no such split, or the index cannot be read.
         """
         if split is not None and split not in SPLITS:
             raise UserError(f"'{split}' is no split; allowed: {', '.join(SPLITS)}")
-        return self.reader_of(self.index[self.index["accepted" if split is None else "split"] == (split or True)])
+        column = "accepted" if split is None else "split"
+        # of a large release the whole index would be the larger part of what a training holds in memory
+        rows = self._read_index(["file", "row", column])
+        return self.reader_of(rows[rows[column] == (split or True)])
 
     def reader_of(self, rows: pd.DataFrame) -> FrameReader:
         """The frames of some rows of the index, in their order."""
