@@ -81,6 +81,23 @@ def test_contradictions_across_sections_are_told(demo: dict[str, Any]) -> None:
     ]  # fmt: skip
 
 
+def test_too_few_groups_for_the_splits_are_told_before_anything_is_labelled(demo: dict[str, Any]) -> None:
+    demo["systems"] = [
+        {"salt": "NaCl", "molality": [1, 2], "temperature": [300, 350]},
+        {"salt": "LiCl", "role": "test"},
+    ]
+    for by, groups in (("salt", 1), ("molality", 2)):
+        demo["levels"][0]["collect"] = {"split_by": by}
+        (line,) = lines(demo)
+        assert line.startswith(
+            f"my.yaml: levels.0.collect.split_by: '{by}' is not allowed; allowed: what makes 3 groups"
+        )
+        assert line.endswith(f"it makes {groups}")
+    for collect in ({"split_by": "system"}, {"split_by": "molality", "validation_fraction": 0}):
+        demo["levels"][0]["collect"] = collect
+        campaign_from(demo, "my.yaml")
+
+
 def test_test_systems_must_not_be_trained_on(demo: dict[str, Any]) -> None:
     demo["systems"].append({**demo["systems"][0], "role": "test", "seed": 7})
     assert all("disjoint" in line for line in lines(demo))

@@ -190,7 +190,25 @@ class Campaign(Section):
 
     def problems(self) -> list[Problem]:
         """What is wrong across sections, though each section is right by itself."""
-        return [*self._name_clashes(), *(p for i, lev in enumerate(self.levels) for p in _level_problems(i, lev))]
+        found = self._name_clashes()
+        for index, level in enumerate(self.levels):
+            found += [*_level_problems(index, level), *self._too_few_groups(index, level.collect)]
+        return found
+
+    def _too_few_groups(self, index: int, collect: CollectConfig) -> list[Problem]:
+        """A choice of groups that would leave nothing to train on."""
+        by = collect.split_by
+        if by == "trajectory":
+            return []
+        column = {"system": "id"}.get(by, by)
+        groups = {getattr(system, column) for system in self.expanded().values() if system.role == "train"}
+        wanted = 1 + (collect.validation_fraction > 0) + (collect.test_fraction > 0)
+        if len(groups) >= wanted or not groups:
+            return []
+        allowed = (
+            f"what makes {wanted} groups or more of the systems to train on, one for each split; it makes {len(groups)}"
+        )
+        return [Problem(f"levels.{index}.collect.split_by", by, allowed)]
 
     def _name_clashes(self) -> list[Problem]:
         """Systems that would share files, and test systems that are also trained on."""
