@@ -9,6 +9,7 @@ import pytest
 from saltern.cli import main
 from saltern.frames import Frames
 from saltern.store import History, Workers, changes, open_release
+from saltern.store.formats import EXPORTS
 
 
 def run(capsys, *command) -> str:
@@ -143,6 +144,18 @@ def test_a_release_does_not_depend_on_who_made_it(released, frames, scheduler):
         open_release(place).verify(workers)
         found.append({str(p.relative_to(place)): p.read_bytes() for p in place.rglob("*") if p.is_file()})
     assert found[0] == found[1] == found[2] == found[3]
+
+
+@pytest.mark.parametrize("name", ["extxyz", "lmdb", "nequip"])
+def test_an_export_does_not_depend_on_who_made_it(released, frames, scheduler, tmp_path, name):
+    release = released(frames("a", 60, atoms=12), frames("b", 30, atoms=6, seed=1))
+    assert {"train", "validation"} <= set(release.index["split"])
+    found = []
+    for number, workers in enumerate((Workers(1), Workers(2), Workers(scheduler=scheduler))):
+        splits = {split: release.reader(split).batches(7) for split in ("train", "validation")}
+        EXPORTS[name].write(splits, tmp_path / f"{number}", release.manifest, workers)
+        found.append({p.name: p.read_bytes() for p in (tmp_path / f"{number}").iterdir()})
+    assert found[0] == found[1] == found[2]
 
 
 def test_a_scheduler_that_is_not_there_is_told(released, frames, capsys):

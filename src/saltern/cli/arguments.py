@@ -55,7 +55,7 @@ def parsed(section: type[Spec], text: str, option: str = "--spec") -> Spec:
 
 def add_workers(command: argparse.ArgumentParser) -> None:
     """Add the options that say who does the work."""
-    command.add_argument("--workers", type=int, metavar="N", help="work on N files at once (all cores)")
+    command.add_argument("--workers", type=int, metavar="N", help="work on N files or batches at once (all cores)")
     command.add_argument(
         "--scheduler", metavar="ADDRESS", help="let the workers of this dask.distributed scheduler do it"
     )

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from saltern.cli.arguments import add_workers, workers_of
 from saltern.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def add_to(verbs: Any) -> None:
     export.add_argument("output", type=Path, help="a new directory")
     export.add_argument("--format", required=True, metavar="NAME", help="extxyz, ase-db, lmdb, deepmd, nequip, mace")
     export.add_argument("--splits", nargs="+", default=["train", "validation", "test"], metavar="SPLIT")
+    add_workers(export)
     export.set_defaults(run=_export)
 
     taken = verbs.add_parser(
@@ -84,7 +86,8 @@ def _export(options: argparse.Namespace) -> None:
     write = _known(EXPORTS, options.format).write
     release = open_release(options.release)
     readers = {split: release.reader(split) for split in options.splits}
-    write({split: reader.batches() for split, reader in readers.items()}, options.output, release.manifest)
+    batches = {split: reader.batches() for split, reader in readers.items()}
+    write(batches, options.output, release.manifest, workers_of(options))
     print(f"{options.output}: {', '.join(f'{len(reader)} {split}' for split, reader in readers.items())}")
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from saltern.fields import FIELDS
 from saltern.frames import Array, Frames
-from saltern.store.formats.base import Splits, new_folder, value_of, with_frames
+from saltern.store.formats.base import ALONE, Splits, new_folder, value_of, with_frames
+from saltern.store.parallel import Workers
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -28,7 +29,7 @@ ABOUT = (
 )
 
 
-def export_ase_db(splits: Splits, target: Path, about: Mapping[str, Any]) -> None:
+def export_ase_db(splits: Splits, target: Path, about: Mapping[str, Any], workers: Workers = ALONE) -> None:  # noqa: ARG001 - ASE writes
     """Write one SQLite database a split, with energy, forces and stress in each row's calculator (eV, Å).
 
     What a row's `data` holds is what we say of the frame, under our names; whatever ASE allows there is in its

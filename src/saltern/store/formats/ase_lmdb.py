@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,14 @@ import numpy as np
 from saltern.frames import Frames
 from saltern.store.files import text_hash
 from saltern.store.formats.ase_db import about_frame, labels_of, searchable
-from saltern.store.formats.base import Splits, new_folder, value_of, with_frames
+from saltern.store.formats.base import ALONE, Splits, new_folder, value_of, with_frames
+from saltern.store.parallel import Workers
 
 MAP_SIZE = 2**41
 """Bytes an LMDB may grow to; the file is as long as its contents."""
 
 
-def export_ase_lmdb(splits: Splits, target: Path, about: Mapping[str, Any]) -> None:
+def export_ase_lmdb(splits: Splits, target: Path, about: Mapping[str, Any], workers: Workers = ALONE) -> None:
     """Write one LMDB a split, with energy, forces and stress in eV and Å; the same frames give the same rows.
 
     What we say of a frame is in `data` of its row, and what ASE allows there in its key-value pairs.
@@ -36,9 +37,9 @@ def export_ase_lmdb(splits: Splits, target: Path, about: Mapping[str, Any]) -> N
     with new_folder(target, about) as folder:
         for split, batches in splits.items():
             count = 0
-            for batch in with_frames(batches):
-                _append(folder / f"{split}.aselmdb", batch, count, _metadata(about))
-                count += len(batch)
+            for rows in workers.stream(_rows, _numbered(batches)):
+                _append(folder / f"{split}.aselmdb", rows, count, _metadata(about))
+                count += len(rows)
 
 
 def _metadata(about: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,17 +47,31 @@ def _metadata(about: Mapping[str, Any]) -> dict[str, Any]:
     return {key: about[key] for key in ("name", "root_hash", "licence", "methods") if key in about}
 
 
-def _append(path: Path, frames: Frames, count: int, metadata: Mapping[str, Any]) -> None:
-    """Add a batch in one transaction to a database that has `count` rows."""
+def _numbered(batches: Iterable[Frames]) -> Iterator[tuple[int, Frames]]:
+    """Batches with the number of frames before each."""
+    count = 0
+    for batch in with_frames(batches):
+        yield count, batch
+        count += len(batch)
+
+
+def _rows(batch: tuple[int, Frames]) -> list[bytes]:
+    """The rows of a batch."""
+    count, frames = batch
+    return [_packed(_row(frames, index, count + index + 1)) for index in range(len(frames))]
+
+
+def _append(path: Path, rows: Sequence[bytes], count: int, metadata: Mapping[str, Any]) -> None:
+    """Add rows in one transaction to a database that has `count` rows."""
     import lmdb
 
     # nobody else knows the file yet, so no lock file is left beside it
     environment = lmdb.open(str(path), map_size=MAP_SIZE, subdir=False, lock=False)
     try:
         with environment.begin(write=True) as transaction:
-            for index in range(len(frames)):
-                transaction.put(str(count + index + 1).encode("ascii"), _packed(_row(frames, index, count + index + 1)))
-            transaction.put(b"nextid", _packed(count + len(frames) + 1))
+            for number, row in enumerate(rows, count + 1):
+                transaction.put(str(number).encode("ascii"), row)
+            transaction.put(b"nextid", _packed(count + len(rows) + 1))
             transaction.put(b"metadata", _packed(dict(metadata)))
     finally:
         environment.close()

@@ -9,30 +9,46 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from saltern.errors import UserError
 from saltern.frames import Array, Frames
 from saltern.store.files import file_hash, text_hash, write_json
+from saltern.store.parallel import Workers
 
 Splits = Mapping[str, Iterable[Frames]]
 """Batches of frames by the name of their split."""
 
+ALONE = Workers(1)
+"""This process does all the work."""
+
+
+class Writer(Protocol):
+    """How an export is called."""
+
+    def __call__(self, splits: Splits, target: Path, about: Mapping[str, Any], workers: Workers = ALONE) -> None:
+        """Make the new directory `target`, with a file or a directory a split in it.
+
+        Args:
+            splits: the frames; a few batches are in memory at a time.
+            target: the directory, whole or not at all.
+            about: the manifest of the release.
+            workers: who turns numbers into text, where the format has any; the files do not depend on it.
+
+        Raises:
+            UserError: for a target that is there, and for frames that the format cannot hold.
+        """
+
 
 @dataclass(frozen=True)
 class Export:
-    """A format that releases can be written in.
-
-    `write(splits, target, about)` makes the new directory `target`, with a file or a directory a split in it, and
-    holds one batch at a time; `about` is the manifest of the release. It raises a `UserError` for a target that is
-    there and for frames that the format cannot hold.
-    """
+    """A format that releases can be written in."""
 
     name: str
     about: str
-    write: Callable[[Splits, Path, Mapping[str, Any]], None]
+    write: Writer
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ import numpy as np
 from saltern.errors import UserError
 from saltern.fields import FIELDS
 from saltern.frames import Array, Frames
-from saltern.store.formats.base import ImportOptions, Splits, new_folder, symbols_of, value_of, with_frames
+from saltern.store.formats.base import ALONE, ImportOptions, Splits, new_folder, symbols_of, value_of, with_frames
 from saltern.store.formats.foreign import RawFrame, assembled, numbers_of
 from saltern.store.formats.quantities import NATIVE
+from saltern.store.parallel import Workers
 
 NAMES = {name: FIELDS[name].aliases["deepmd"] for name in ("positions", "cell", "energy", "forces")}
 ABOUT = ("system", "trajectory", "time", "temperature", "label_key")
@@ -33,7 +34,7 @@ class _Folder:
     widths: dict[str, int] = field(default_factory=dict)
 
 
-def export_deepmd(splits: Splits, target: Path, about: Mapping[str, Any]) -> None:
+def export_deepmd(splits: Splits, target: Path, about: Mapping[str, Any], workers: Workers = ALONE) -> None:  # noqa: ARG001 - there is no text
     """Write `SPLIT/ATOMS/set.000/{coord,box,energy,force,virial}.npy`, doubles in Å, eV and eV/Å.
 
     ATOMS is the formula, with a hash of the order of the atoms. `virial` is in eV, minus stress times volume, and is

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from saltern.errors import UserError
 from saltern.fields import FIELDS
 from saltern.frames import Array, Frames
-from saltern.store.formats.base import ImportOptions, Splits, new_folder, symbols_of, value_of, with_frames
+from saltern.store.formats.base import ALONE, ImportOptions, Splits, new_folder, symbols_of, value_of, with_frames
 from saltern.store.formats.foreign import RawFrame, assembled, numbers_of
 from saltern.store.formats.quantities import NATIVE
+from saltern.store.parallel import Workers
 
 ENERGY, FORCES, STRESS = (FIELDS[name].aliases["extxyz"] for name in ("energy", "forces", "stress"))
 TEXTS = ("system", "trajectory", "label_key", "method", "engine", "engine_version")
@@ -23,37 +24,36 @@ COLUMNS = {"positions": "pos", "forces": FORCES, "charges": "initial_charges"}
 """Formal charges are ASE's initial charges; a column 'charge' would become a result of its calculator."""
 
 
-def export_extxyz(splits: Splits, target: Path, about: Mapping[str, Any]) -> None:
+def export_extxyz(splits: Splits, target: Path, about: Mapping[str, Any], workers: Workers = ALONE) -> None:
     """Write one `SPLIT.extxyz` a split: eV, Å, stress positive in tension; the keys are MACE's defaults (REF_energy).
 
     Raises:
         UserError: when the target is there already.
     """
     with new_folder(target, about) as folder:
-        write_splits(splits, folder)
+        write_splits(splits, folder, workers)
 
 
-def write_splits(splits: Splits, folder: Path) -> dict[str, set[int]]:
-    """Write the files of the splits that hold frames; returns the atomic numbers in each."""
-    found: dict[str, set[int]] = {}
+def write_splits(splits: Splits, folder: Path, workers: Workers) -> None:
+    """Write the files of the splits that hold frames."""
     for split, batches in splits.items():
-        for batch in with_frames(batches):
-            elements = found.setdefault(split, set())
-            elements.update(np.unique(batch["numbers"]).tolist())
+        for text in workers.stream(_text, with_frames(batches)):
             with (folder / f"{split}.extxyz").open("a", encoding="utf-8") as handle:
-                for index in range(len(batch)):
-                    _write_frame(handle, batch, index)
-    return found
+                handle.write(text)
 
 
-def _write_frame(handle: IO[str], frames: Frames, index: int) -> None:
+def _text(frames: Frames) -> str:
+    """All frames."""
+    return "".join(_frame_text(frames, index) for index in range(len(frames)))
+
+
+def _frame_text(frames: Frames, index: int) -> str:
     """One frame. `repr` is the shortest text that gives the same float again."""
     columns = [name for name in COLUMNS if value_of(frames, index, name) is not None]
     values = np.column_stack([frames.of(index, name) for name in columns]).tolist()
     symbols = symbols_of(frames.of(index, "numbers"))
-    handle.write(f"{len(symbols)}\n{_comment(frames, index, columns)}\n")
-    rows = zip(symbols, values, strict=True)
-    handle.writelines(f"{symbol} {' '.join(map(repr, row))}\n" for symbol, row in rows)
+    lines = [f"{symbol} {' '.join(map(repr, row))}\n" for symbol, row in zip(symbols, values, strict=True)]
+    return f"{len(symbols)}\n{_comment(frames, index, columns)}\n{''.join(lines)}"
 
 
 def _comment(frames: Frames, index: int, columns: list[str]) -> str:

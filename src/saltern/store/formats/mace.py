@@ -9,12 +9,13 @@ from typing import Any
 
 import yaml
 
-from saltern.store.formats.base import Splits, new_folder
+from saltern.store.formats.base import ALONE, Splits, new_folder
 from saltern.store.formats.extxyz import ENERGY, FORCES, STRESS
 from saltern.store.formats.trainable import testable, write_trainable
+from saltern.store.parallel import Workers
 
 
-def export_mace(splits: Splits, target: Path, about: Mapping[str, Any]) -> None:
+def export_mace(splits: Splits, target: Path, about: Mapping[str, Any], workers: Workers = ALONE) -> None:
     """Write the splits as extended XYZ and `mace.yaml`; in that directory: `mace_run_train --config mace.yaml`.
 
     The reference energies of the atoms are MACE's least squares over the training set (E0s: average). The stress is
@@ -24,7 +25,7 @@ def export_mace(splits: Splits, target: Path, about: Mapping[str, Any]) -> None:
         UserError: when the target is there already, or 'train' or 'validation' has no frames.
     """
     with new_folder(target, about) as folder:
-        contents = write_trainable(splits, folder, target)
+        contents = write_trainable(splits, folder, target, workers)
         config = _config(re.sub(r"[^\w.-]+", "-", str(about.get("name", "saltern"))), testable(contents))
         (folder / "mace.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
 

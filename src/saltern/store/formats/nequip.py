@@ -9,15 +9,16 @@ from typing import Any
 
 import yaml
 
-from saltern.store.formats.base import Splits, new_folder
+from saltern.store.formats.base import ALONE, Splits, new_folder
 from saltern.store.formats.extxyz import ENERGY, FORCES
 from saltern.store.formats.trainable import testable, write_trainable
+from saltern.store.parallel import Workers
 
 MONITORED = "val0_epoch/weighted_sum"
 OUTPUT = "${hydra:runtime.output_dir}"
 
 
-def export_nequip(splits: Splits, target: Path, about: Mapping[str, Any]) -> None:
+def export_nequip(splits: Splits, target: Path, about: Mapping[str, Any], workers: Workers = ALONE) -> None:
     """Write the splits as extended XYZ and `nequip.yaml`; in that directory: `nequip-train -cp $PWD -cn nequip`.
 
     The network and the weights of the loss are those of Zhang et al. (arXiv 2310.12535, Training/l3.yaml): r_max 5,
@@ -27,7 +28,7 @@ def export_nequip(splits: Splits, target: Path, about: Mapping[str, Any]) -> Non
         UserError: when the target is there already, or 'train' or 'validation' has no frames.
     """
     with new_folder(target, about) as folder:
-        contents = write_trainable(splits, folder, target)
+        contents = write_trainable(splits, folder, target, workers)
         config = _config(contents["train"].shifts(), testable(contents))
         text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
         (folder / "nequip.yaml").write_text(text, encoding="utf-8")

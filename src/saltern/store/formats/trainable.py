@@ -12,6 +12,7 @@ from saltern.errors import UserError
 from saltern.frames import Array, Frames
 from saltern.store.formats.base import Splits, symbols_of, with_frames
 from saltern.store.formats.extxyz import write_splits
+from saltern.store.parallel import Workers
 
 ELEMENTS = 119
 
@@ -43,7 +44,7 @@ class Contents:
         return dict(zip(symbols_of(np.array(self.elements)), solution.tolist(), strict=True))
 
 
-def write_trainable(splits: Splits, folder: Path, target: Path) -> dict[str, Contents]:
+def write_trainable(splits: Splits, folder: Path, target: Path, workers: Workers) -> dict[str, Contents]:
     """Write the splits as extended XYZ, and look whether one can train with them; returns what is in each.
 
     Raises:
@@ -52,7 +53,9 @@ def write_trainable(splits: Splits, folder: Path, target: Path) -> dict[str, Con
     """
     contents: dict[str, Contents] = {}
     write_splits(
-        {split: _watched(batches, contents.setdefault(split, Contents())) for split, batches in splits.items()}, folder
+        {split: _watched(batches, contents.setdefault(split, Contents())) for split, batches in splits.items()},
+        folder,
+        workers,
     )
     for split in ("train", "validation"):
         if split not in contents or not contents[split].energies:
