@@ -24,7 +24,7 @@ Batches = dict[str, list[Frames]]
 
 
 def test_ase_reads_every_bit_of_extended_xyz(tmp_path: Path, splits: Batches, about: dict[str, object]) -> None:
-    EXPORTS["extxyz"].write(splits, tmp_path / "out", about)
+    EXPORTS["extxyz"](splits, tmp_path / "out", about)
     for split in ("train", "validation"):
         whole = Frames.concatenate(splits[split])
         read = ase.io.read(tmp_path / "out" / f"{split}.extxyz", ":")
@@ -47,9 +47,9 @@ def test_ase_reads_every_bit_of_extended_xyz(tmp_path: Path, splits: Batches, ab
 
 def test_extended_xyz_comes_back_as_it_was(tmp_path: Path, splits: Batches, about: dict[str, object]) -> None:
     """Text that reads as a number or a truth is still text, which ASE's own reader does not promise."""
-    EXPORTS["extxyz"].write(splits, tmp_path / "out", about)
+    EXPORTS["extxyz"](splits, tmp_path / "out", about)
     whole = Frames.concatenate(splits["train"])
-    back = Frames.concatenate(list(IMPORTS["extxyz"].read(tmp_path / "out" / "train.extxyz", ImportOptions())))
+    back = Frames.concatenate(list(IMPORTS["extxyz"](tmp_path / "out" / "train.extxyz", ImportOptions())))
     for name in set(whole.arrays) - {"label_key"}:
         np.testing.assert_array_equal(back[name], whole[name])
     assert back["trajectory"].tolist() == ["007"] * 2 + ["b"] * 3 + ["True", "b", "1e5"]
@@ -57,7 +57,7 @@ def test_extended_xyz_comes_back_as_it_was(tmp_path: Path, splits: Batches, abou
 
 
 def test_ase_reads_the_database(tmp_path: Path, splits: Batches, about: dict[str, object]) -> None:
-    EXPORTS["ase-db"].write(splits, tmp_path / "out", about)
+    EXPORTS["ase-db"](splits, tmp_path / "out", about)
     whole = Frames.concatenate(splits["train"])
     database = ase.db.connect(tmp_path / "out" / "train.db")
     assert database.count() == len(whole)
@@ -69,7 +69,7 @@ def test_ase_reads_the_database(tmp_path: Path, splits: Batches, about: dict[str
 
 def test_lmdb_has_the_rows_of_ase_lmdb(tmp_path: Path, splits: Batches, about: dict[str, object]) -> None:
     """Read by the layout alone; `test_trainers` asks a reader of FAIR Chemistry's."""
-    EXPORTS["lmdb"].write(splits, tmp_path / "out", about)
+    EXPORTS["lmdb"](splits, tmp_path / "out", about)
     whole = Frames.concatenate(splits["train"])
     environment = lmdb.open(str(tmp_path / "out" / "train.aselmdb"), subdir=False, readonly=True, lock=False)
     with environment.begin() as transaction:
@@ -101,7 +101,7 @@ def _same_row(row: AtomsRow, frame: Frames) -> None:
 
 
 def test_dpdata_reads_deepmd(tmp_path: Path, splits: Batches, about: dict[str, object]) -> None:
-    EXPORTS["deepmd"].write(splits, tmp_path / "out", about)
+    EXPORTS["deepmd"](splits, tmp_path / "out", about)
     whole = Frames.concatenate(splits["train"])
     folders = sorted((tmp_path / "out" / "train").iterdir())
     assert len(folders) == 3  # water, and two orders of the same ions and water
@@ -125,9 +125,9 @@ def test_dpdata_reads_deepmd(tmp_path: Path, splits: Batches, about: dict[str, o
 
 
 def test_deepmd_comes_back_as_it_was(tmp_path: Path, splits: Batches, about: dict[str, object]) -> None:
-    EXPORTS["deepmd"].write(splits, tmp_path / "out", about)
+    EXPORTS["deepmd"](splits, tmp_path / "out", about)
     whole = Frames.concatenate(splits["train"])
-    back = Frames.concatenate(list(IMPORTS["deepmd"].read(tmp_path / "out" / "train", ImportOptions())))
+    back = Frames.concatenate(list(IMPORTS["deepmd"](tmp_path / "out" / "train", ImportOptions())))
     order = [back["time"].tolist().index(time) for time in whole["time"]]
     back = back.select(order)
     for name in ("numbers", "positions", "cell", "energy", "forces", "system", "trajectory", "temperature"):
@@ -143,7 +143,7 @@ def test_frames_without_stress_are_told_apart(
     stress[1] = np.nan
     frames = frames.with_arrays(stress=stress)
     for name in ("deepmd", "extxyz"):
-        EXPORTS[name].write({"train": [frames]}, tmp_path / name, about)
+        EXPORTS[name]({"train": [frames]}, tmp_path / name, about)
     with_virial = [(p / "set.000" / "virial.npy").exists() for p in sorted((tmp_path / "deepmd" / "train").iterdir())]
     assert sorted(with_virial) == [False, True]
     read = ase.io.read(tmp_path / "extxyz" / "train.extxyz", ":")
@@ -159,13 +159,13 @@ def test_an_export_appears_whole_or_not_at_all(
         raise RuntimeError("the disk is gone")
 
     with pytest.raises(RuntimeError, match="gone"):
-        EXPORTS[name].write({"train": broken(), "validation": splits["validation"]}, tmp_path / "out", about)
+        EXPORTS[name]({"train": broken(), "validation": splits["validation"]}, tmp_path / "out", about)
     assert not list(tmp_path.iterdir())
-    EXPORTS[name].write(splits, tmp_path / "out", about)
+    EXPORTS[name](splits, tmp_path / "out", about)
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     assert (tmp_path / "out").stat().st_mode & 0o777 == 0o755
     with pytest.raises(UserError, match="out: is there already"):
-        EXPORTS[name].write(splits, tmp_path / "out", about)
+        EXPORTS[name](splits, tmp_path / "out", about)
 
 
 @pytest.mark.parametrize("name", EXPORTS)
@@ -180,7 +180,7 @@ def test_memory_does_not_grow_with_the_release(
     def peak(count: int) -> int:
         splits = {"train": batches(count), "validation": [make_frames([8, 1, 1], 1, 0, "a")]}
         tracemalloc.start()
-        EXPORTS[name].write(splits, tmp_path / f"{count}", about)
+        EXPORTS[name](splits, tmp_path / f"{count}", about)
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return found
@@ -200,7 +200,7 @@ def test_trainers_start_at_the_least_squares_of_all_frames(
     """Three frames of one water at -10 eV and one of two at -26: (3 x 10 + 2 x 26) / (3 + 4) eV a water."""
     one, two = make_frames([8, 1, 1], 3, 0, "a"), make_frames([8, 1, 1] * 2, 1, 1, "b")
     train = [one.with_arrays(energy=np.full(3, -10.0)), two.with_arrays(energy=np.array([-26.0]))]
-    EXPORTS["nequip"].write({"train": train, "validation": [one]}, tmp_path / "out", about)
+    EXPORTS["nequip"]({"train": train, "validation": [one]}, tmp_path / "out", about)
     config = yaml.safe_load((tmp_path / "out" / "nequip.yaml").read_text())
     shifts = config["training_module"]["model"]["per_type_energy_shifts"]
     assert 2 * shifts["H"] + shifts["O"] == pytest.approx(-82 / 7)
@@ -211,12 +211,12 @@ def test_trainers_are_refused_what_they_cannot_learn_from(
     tmp_path: Path, splits: Batches, make_frames: Callable[..., Frames], about: dict[str, object]
 ) -> None:
     with pytest.raises(UserError, match="no frames in split 'validation'"):
-        EXPORTS["mace"].write({"train": splits["train"]}, tmp_path / "a", about)
+        EXPORTS["mace"]({"train": splits["train"]}, tmp_path / "a", about)
     potassium = {"train": splits["validation"], "validation": [make_frames([19, 8, 1, 1], 1, 0, "a")]}
     with pytest.raises(UserError, match="K in no frame of split 'train'"):
-        EXPORTS["nequip"].write(potassium, tmp_path / "b", about)
+        EXPORTS["nequip"](potassium, tmp_path / "b", about)
     frames = splits["train"][0]
     unlabelled = frames.with_arrays(energy=np.full(len(frames), np.nan))
     with pytest.raises(UserError, match="energy: missing"):
-        EXPORTS["nequip"].write({"train": [unlabelled]}, tmp_path / "c", about)
+        EXPORTS["nequip"]({"train": [unlabelled]}, tmp_path / "c", about)
     assert not list(tmp_path.iterdir())

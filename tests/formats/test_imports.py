@@ -21,7 +21,7 @@ LICL = {"cell": (13.8674,), "charges": {"Li": 1.0, "Cl": -1.0}, "system": "licl"
 
 
 def read(name: str, source: Path, **options: Any) -> Frames:
-    return Frames.concatenate(list(IMPORTS[name].read(source, ImportOptions(**options))))
+    return Frames.concatenate(list(IMPORTS[name](source, ImportOptions(**options))))
 
 
 def test_published_network_errors_against_published_cp2k_forces(shared: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_file_that_ends_within_a_frame_is_refused(tmp_path: Path) -> None:
 def test_long_files_come_in_batches_as_they_are_read(tmp_path: Path) -> None:
     path = tmp_path / "x.xyz"
     path.write_text(f"3\n{HEAD}\n{ATOMS}" * 900 + "3\nno more than positions\n" + ATOMS)
-    batches = IMPORTS["extxyz"].read(path, ImportOptions(time_step=0.5))
+    batches = IMPORTS["extxyz"](path, ImportOptions(time_step=0.5))
     first, second = next(batches), next(batches)
     assert len(first) == len(second) == 400
     assert second["time"].tolist() == [(400 + i) * 0.5 for i in range(400)]

@@ -47,7 +47,7 @@ def test_nequip_trains_as_it_stands(tmp_path: Path, tested: Splits, about: dict[
     """Energies an atom start at their mean by element: hundreds of eV, if keys or shifts were not understood."""
     nequip = program("nequip-train", "SALTERN_NEQUIP")
     folder = tmp_path / "out"
-    EXPORTS["nequip"].write(tested, folder, about)
+    EXPORTS["nequip"](tested, folder, about)
     said = run(nequip, "-cp", str(folder), "-cn", "nequip", "trainer.max_epochs=1", folder=folder)
     assert list(folder.glob("outputs/*/*/best.ckpt"))
     errors = dict(re.findall(r"test0_epoch/(\w+)\s+│\s+([-\d.e+]+)", said))
@@ -58,7 +58,7 @@ def test_nequip_trains_as_it_stands(tmp_path: Path, tested: Splits, about: dict[
 def test_mace_trains_as_it_stands(tmp_path: Path, tested: Splits, about: dict[str, object]) -> None:
     mace = program("mace_run_train", "SALTERN_MACE")
     folder = tmp_path / "out"
-    EXPORTS["mace"].write(tested, folder, about)
+    EXPORTS["mace"](tested, folder, about)
     said = run(mace, "--config", "mace.yaml", "--max_num_epochs", "1", folder=folder)
     assert (folder / "salt-water.model").exists()
     ((energy, force),) = re.findall(r"Epoch 0: .*RMSE_E_per_atom=\s*([\d.]+) meV, RMSE_F=\s*([\d.]+) meV", said)
@@ -70,7 +70,7 @@ def test_mace_reads_lmdb_with_the_reader_of_fair_chemistry(
     tmp_path: Path, splits: Splits, about: dict[str, object]
 ) -> None:
     python = Path(program("mace_run_train", "SALTERN_MACE")).with_name("python")
-    EXPORTS["lmdb"].write(splits, tmp_path / "out", about)
+    EXPORTS["lmdb"](splits, tmp_path / "out", about)
     script = (
         "import sys, numpy as np; from mace.tools.fairchem_dataset import AseDBDataset as D; "
         "frames = [d.get_atoms(i) for d in [D(config={'src': sys.argv[1]})] for i in range(len(d))]; "

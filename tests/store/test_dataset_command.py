@@ -153,7 +153,7 @@ def test_an_export_does_not_depend_on_who_made_it(released, frames, scheduler, t
     found = []
     for number, workers in enumerate((Workers(1), Workers(2), Workers(scheduler=scheduler))):
         splits = {split: release.reader(split).batches(7) for split in ("train", "validation")}
-        EXPORTS[name].write(splits, tmp_path / f"{number}", release.manifest, workers)
+        EXPORTS[name](splits, tmp_path / f"{number}", release.manifest, workers)
         found.append({p.name: p.read_bytes() for p in (tmp_path / f"{number}").iterdir()})
     assert found[0] == found[1] == found[2]
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saltern.cli.arguments import add_workers, workers_of
+from saltern.cli.arguments import add_workers, parsed, workers_of
 from saltern.errors import UserError
 
 if TYPE_CHECKING:
@@ -71,9 +72,9 @@ def add_to(verbs: Any) -> None:
     taken.add_argument(
         "--near-duplicate-A",
         type=float,
-        default=0.05,
         metavar="Å",
-        help="refuse the data where frames of two splits are nearer than this (0.05); 0: take them all the same",
+        help="refuse the data where frames of two splits are nearer than this, by default as collect.near_duplicate_A; "
+        "0: take them all the same",
     )
     taken.add_argument("--no-energy", action="store_true", help="take frames without an energy")
     taken.set_defaults(run=_import)
@@ -83,7 +84,7 @@ def _export(options: argparse.Namespace) -> None:
     from saltern.store import open_release
     from saltern.store.formats import EXPORTS
 
-    write = _known(EXPORTS, options.format).write
+    write = _known(EXPORTS, options.format)
     release = open_release(options.release)
     readers = {split: release.reader(split) for split in options.splits}
     batches = {split: reader.batches() for split, reader in readers.items()}
@@ -96,14 +97,17 @@ def _import(options: argparse.Namespace) -> None:
     from saltern.store import import_frames, open_release
     from saltern.store.formats import IMPORTS, provenance
 
-    read = _known(IMPORTS, options.format).read
+    read = _known(IMPORTS, options.format)
     about = {
         "id": options.system,
         "molality": options.molality,
         "system": {"salt": options.salt, "temperature": options.temperature, "role": "train"},
     }
     batches = read(options.source, _options(options))
-    config = CollectConfig(licence=options.licence, near_duplicate_A=options.near_duplicate_A)
+    given = {"licence": options.licence, "near_duplicate_A": options.near_duplicate_A}
+    config = parsed(
+        CollectConfig, json.dumps({key: value for key, value in given.items() if value is not None}), "import"
+    )
     name = options.name or options.output.name
     origin = {"imported": provenance(options.source), "format": options.format}
     import_frames(batches, {options.system: about}, name, config, options.output, origin)

@@ -13,7 +13,7 @@ from saltern.config import CollectConfig
 from saltern.errors import UserError
 from saltern.frames import Frames
 from saltern.store.part import NOT_IN_SHARDS, PartWriter
-from saltern.store.release import Release, write_release
+from saltern.store.release import Release, refuse_existing, write_release
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,8 +88,7 @@ def import_frames(
 
 def _place(directory: Path) -> Path:
     """Where a release is prepared: beside its place, for shards are linked and not copied."""
-    if directory.exists():
-        raise UserError(f"{directory}: a release is never changed; remove it or choose another name")
+    refuse_existing(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
     return directory.parent
 

@@ -84,8 +84,7 @@ def write_release(
     Raises:
         UserError: when the directory is there already, or the ledger does not close.
     """
-    if directory.exists():
-        raise UserError(f"{directory}: a release is never changed; remove it or choose another name")
+    refuse_existing(directory)
     opened = sorted((open_part(part) for part in parts), key=lambda part: part.system)
     directory.parent.mkdir(parents=True, exist_ok=True)
     building = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
@@ -103,6 +102,16 @@ def write_release(
         shutil.rmtree(building, ignore_errors=True)
     if history is not None:
         history.add(directory)
+
+
+def refuse_existing(directory: Path) -> None:
+    """Keep a release from being written over.
+
+    Raises:
+        UserError: when the directory is there already.
+    """
+    if directory.exists():
+        raise UserError(f"{directory}: a release is never changed; remove it or choose another name")
 
 
 def _manifest(

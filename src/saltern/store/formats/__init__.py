@@ -10,26 +10,16 @@ from saltern.store.formats.mace import export_mace
 from saltern.store.formats.nequip import export_nequip
 
 EXPORTS: dict[str, Export] = {
-    export.name: export
-    for export in (
-        Export("extxyz", "extended XYZ as ASE and MACE read it, every number with every bit", export_extxyz),
-        Export("ase-db", "ASE database in SQLite", export_ase_db),
-        Export("lmdb", "LMDB in FAIR Chemistry's ASE-LMDB layout", export_ase_lmdb),
-        Export("deepmd", "DeePMD-kit npy directories", export_deepmd),
-        Export("nequip", "extended XYZ with a nequip.yaml that trains as it stands", export_nequip),
-        Export("mace", "extended XYZ with a mace.yaml that trains as it stands", export_mace),
-    )
+    "extxyz": export_extxyz,
+    "ase-db": export_ase_db,
+    "lmdb": export_ase_lmdb,
+    "deepmd": export_deepmd,
+    "nequip": export_nequip,
+    "mace": export_mace,
 }
 """Formats that a release can be written in, by name."""
 
-IMPORTS: dict[str, Import] = {
-    entry.name: entry
-    for entry in (
-        Import("extxyz", "extended XYZ with energies and forces", import_extxyz),
-        Import("deepmd", "DeePMD-kit npy directories", import_deepmd),
-        Import("cp2k", "XYZ positions with the forces that CP2K prints, or a file of forces", import_cp2k),
-    )
-}
+IMPORTS: dict[str, Import] = {"extxyz": import_extxyz, "deepmd": import_deepmd, "cp2k": import_cp2k}
 """Formats that a dataset can be read from, by name."""
 
 __all__ = ["EXPORTS", "IMPORTS", "Export", "Import", "ImportOptions", "Splits", "provenance"]

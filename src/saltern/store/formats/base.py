@@ -25,8 +25,8 @@ ALONE = Workers(1)
 """This process does all the work."""
 
 
-class Writer(Protocol):
-    """How an export is called."""
+class Export(Protocol):
+    """A format that releases can be written in."""
 
     def __call__(self, splits: Splits, target: Path, about: Mapping[str, Any], workers: Workers = ALONE) -> None:
         """Make the new directory `target`, with a file or a directory a split in it.
@@ -40,15 +40,6 @@ class Writer(Protocol):
         Raises:
             UserError: for a target that is there, and for frames that the format cannot hold.
         """
-
-
-@dataclass(frozen=True)
-class Export:
-    """A format that releases can be written in."""
-
-    name: str
-    about: str
-    write: Writer
 
 
 @dataclass(frozen=True)
@@ -81,18 +72,12 @@ class ImportOptions:
     allow_missing_energy: bool = False
 
 
-@dataclass(frozen=True)
-class Import:
-    """A format that datasets can be read from.
+Import = Callable[[Path, ImportOptions], Iterator[Frames]]
+"""A format that datasets can be read from; it gives batches of some hundred frames in Saltern's units.
 
-    `read(source, options)` gives batches of some hundred frames in Saltern's units, and raises a `UserError` that
-    names file and frame for what is missing, and the unit that would fit where numbers cannot be what they are
-    said to be.
-    """
-
-    name: str
-    about: str
-    read: Callable[[Path, ImportOptions], Iterator[Frames]]
+It raises a `UserError` that names file and frame for what is missing, and the unit that would fit where numbers cannot
+be what they are said to be.
+"""
 
 
 @contextmanager
