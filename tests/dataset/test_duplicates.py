@@ -11,6 +11,8 @@ from saltern.config import CollectConfig
 from saltern.errors import UserError
 from saltern.frames import Frames
 from saltern.store.duplicates import (
+    CUTOFF_A,
+    _cutoff,
     duplicate_report,
     fingerprint,
     fingerprints,
@@ -75,10 +77,10 @@ def test_distances_hold_every_image_of_a_box_smaller_than_the_cutoff() -> None:
 
 
 def test_fingerprint_of_one_atom_is_its_three_nearest_images() -> None:
-    """In a box of 2, 4.5 and 6 Å: two images at 2, then two at 4; beyond 5 the cutoff stands."""
+    """In a box of 2, 4.5 and 6 Å: two images at 2, then two at 4. In a wide one it is looked further than 5 Å."""
     found = fingerprint(np.array([11]), np.zeros((1, 3)), np.diag([2, 4.5, 6]))
     np.testing.assert_allclose(found * 3**0.5, [2, 2, 4, *[0] * 15], atol=1e-6)
-    np.testing.assert_allclose(fingerprint(np.array([11]), np.zeros((1, 3)), np.eye(3) * 6)[:3] * 3**0.5, 5, atol=1e-6)
+    np.testing.assert_allclose(fingerprint(np.array([11]), np.zeros((1, 3)), np.eye(3) * 6)[:3] * 3**0.5, 6, atol=1e-6)
 
 
 def test_supercell_has_the_fingerprint_of_its_cell_but_for_the_number_of_atoms() -> None:
@@ -100,6 +102,19 @@ def test_default_threshold_is_between_displaced_frames_and_independent_ones() ->
     displaced = np.linalg.norm(prints - rattled, axis=1)
     assert displaced.min() > 0.005
     assert displaced.max() < threshold < 0.6 * between.min()
+
+
+def test_ions_without_their_solvent_are_told_apart() -> None:
+    """At 4 mol/l most ions have no other within 5 Å."""
+    rng = np.random.default_rng(5)
+    numbers, cell = np.array([11] * 32 + [17] * 32), 23.7 * np.eye(3)
+    one, other = (23.7 * rng.random((64, 3)) for _ in range(2))
+    moved = one + rng.normal(scale=0.01, size=one.shape)
+    prints = [fingerprint(numbers, positions, cell) for positions in (one, other, moved)]
+    assert np.linalg.norm(prints[0] - prints[1]) > 1
+    assert np.linalg.norm(prints[0] - prints[2]) < 0.05
+    assert _cutoff(64, cell) == 11.0
+    assert _cutoff(192, 12.4 * np.eye(3)) == CUTOFF_A
 
 
 def test_a_hidden_twin_is_found_named_and_refused() -> None:

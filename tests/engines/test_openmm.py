@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from saltern.config import SampleConfig, SampleSpec, System, campaign_from
-from saltern.engines.openmm import Snapshot, _atoms, build_system, problems, rattled, run, sample
+from saltern.engines.forcefield import build_system, known_atoms
+from saltern.engines.openmm import Snapshot, problems, rattled, run, sample
 from saltern.errors import SimulationError, UserError
 from saltern.frames import Frames
 from saltern.systems import SPECIES, WATER, compose
@@ -84,7 +85,7 @@ def lennard_jones_of(file: str, kind: str) -> tuple[float, float]:
 def test_monatomic_ions_are_those_of_amber(ion: str) -> None:
     """Joung and Cheatham for single charges, Li and Merz for double ones, as converted by others."""
     wanted = (SPECIES[ion].charge, *lennard_jones_of("amber14/spce.xml", f"spce_standard-{ion}"))
-    assert _atoms()[ion][SPECIES[ion].formula] == pytest.approx(wanted, rel=1e-6)
+    assert known_atoms()[ion][SPECIES[ion].formula] == pytest.approx(wanted, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -97,13 +98,13 @@ def test_monatomic_ions_are_those_of_amber(ion: str) -> None:
     ],
 )
 def test_hydroxide_and_carbonate_are_those_of_charmm(ion: str, element: str, file: str, kind: str) -> None:
-    assert _atoms()[ion][element][1:] == pytest.approx(lennard_jones_of(file, kind), rel=1e-6)
+    assert known_atoms()[ion][element][1:] == pytest.approx(lennard_jones_of(file, kind), rel=1e-6)
 
 
-@pytest.mark.parametrize("name", _atoms())
+@pytest.mark.parametrize("name", known_atoms())
 def test_partial_charges_add_up_to_the_formal_charge(name: str) -> None:
     species = WATER if name == "H2O" else SPECIES[name]
-    total = sum(_atoms()[name][element][0] for element in species.elements)
+    total = sum(known_atoms()[name][element][0] for element in species.elements)
     assert total == pytest.approx(species.charge, abs=1e-9)
 
 

@@ -1,5 +1,6 @@
 """The whole workflow on the smallest campaign: runs once, then does nothing, then redoes just what an edit asks for."""
 
+import json
 import os
 import re
 import shutil
@@ -9,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from saltern.cli import main
-from saltern.store import open_release
+from saltern.store import open_release, read_frames
 
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
@@ -121,6 +123,27 @@ def test_a_campaign_with_mistakes_is_refused_before_any_job(run: Run, tmp_path: 
     assert refused.returncode != 0
     assert "levels.0.student.rmax: unknown key; did you mean 'r_max_A'?" in refused.stdout + refused.stderr
     assert "Traceback" not in refused.stdout + refused.stderr
+
+
+def test_a_level_of_ions_is_the_same_pipeline(run: Run) -> None:
+    """Its teacher moves, its frames hold ions alone, its labels have no energy; all else is as on any level."""
+    shutil.copy(TINY.with_name("ions.yaml"), run.place / "ions.yaml")  # type: ignore[attr-defined]
+    done = run(configfile="ions.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = run.place / "results/ions-tiny"  # type: ignore[attr-defined]
+    release = open_release(results / "ions/dataset")
+    release.verify()
+    assert release.manifest["ledger"]["accepted"] == 12
+    frames = release.frames("train")
+    assert set(frames["numbers"].tolist()) == {11, 17}
+    assert np.isnan(frames["energy"]).all()
+    errors = json.loads((results / "ions/errors.json").read_text())["errors"]
+    assert [row["what"] for row in errors] == ["force", "force on Na", "force on Cl"]
+    [trajectory] = (results / "ions/trajectories").rglob("*.h5")
+    assert set(read_frames(trajectory)["numbers"].tolist()) == {11, 17}
+    assert (results / "report.html").stat().st_size > 10_000
+    again = run(configfile="ions.yaml")
+    assert "Nothing to be done" in again.stdout + again.stderr
 
 
 def test_report_of_snakemake_has_the_captions(run: Run, finished: Path) -> None:

@@ -103,11 +103,23 @@ def _sample(options: argparse.Namespace) -> None:
     # the first box is there already, the other trajectories start from packings of their own
     others = (compose(system, trajectory)[0] for trajectory in range(1, spec.sample.trajectories))
     starts = [read_frames(options.system), *others]
-    if spec.sample.engine == "openmm":
+    if spec.sample.engine == "packed":
+        frames = _packed(starts)
+    elif spec.sample.engine == "openmm":
         frames = _sample_classically(starts, about, spec, system.seed)
     else:
         frames = _sample_with_student(starts, about, spec)
     write_frames(options.output, frames, {**about, "sample": spec.model_dump()})
+
+
+def _packed(starts: Sequence[Frames]) -> Frames:
+    """The packed boxes as candidates, one trajectory each."""
+    import numpy as np
+
+    from saltern.frames import Frames
+
+    names = np.array([f"t{number:02d}" for number in range(len(starts))])
+    return Frames.concatenate(starts).with_arrays(trajectory=names, time=np.zeros(len(starts)))
 
 
 def _sample_classically(starts: Sequence[Frames], about: dict[str, Any], spec: SampleSpec, seed: int) -> Frames:
@@ -127,12 +139,17 @@ def _sample_with_student(starts: Sequence[Frames], about: dict[str, Any], spec: 
 
 def _label(options: argparse.Namespace) -> None:
     from saltern.config import LabelSpec
+    from saltern.dynamics import harvest
     from saltern.labelling import label_batch
     from saltern.store import LabelStore, read_frames, read_metadata
 
-    what = f"label {read_metadata(options.candidates)['id']} {options.output.stem}"
+    about = read_metadata(options.candidates)
+    what = f"label {about['id']} {options.output.stem}"
     candidates = read_frames(options.candidates)
     spec = parsed(LabelSpec, options.spec)
+    if spec.sample is not None:
+        harvest(candidates, about, options.frames, spec, options.output, what)
+        return
     recalls = [path.stem for path in options.recalls]
     label_batch(candidates, options.frames, spec, LabelStore(options.store), options.output, what, recalls)
 

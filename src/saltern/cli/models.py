@@ -104,13 +104,17 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _simulate(options: argparse.Namespace) -> None:
     from saltern.config import SimulateSpec
-    from saltern.dynamics import simulate
+    from saltern.dynamics import simulate, solute
     from saltern.potentials import Potential
     from saltern.store import read_frames, read_metadata
 
     spec = parsed(SimulateSpec, options.spec)
+    candidates, about = read_frames(options.candidates), read_metadata(options.candidates)
+    if about["sample"]["sample"]["engine"] == "packed":
+        # the solvent is in the boxes for the teacher; its student knows none
+        candidates = solute(candidates, about)
     simulate(
-        read_frames(options.candidates), read_metadata(options.candidates),
+        candidates, about,
         Potential.load(options.potentials, device=spec.simulate.device), spec, options.replicas, options.output,
     )  # fmt: skip
 

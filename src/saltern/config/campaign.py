@@ -16,6 +16,7 @@ from saltern.config.stages import (
     CollectConfig,
     LabelConfig,
     ObserveConfig,
+    OpenmmTeacher,
     SampleConfig,
     SimulateConfig,
     StudentConfig,
@@ -60,14 +61,23 @@ class Level(Section):
     observe: ObserveConfig = ObserveConfig()
     """Properties measured in them."""
 
+    @property
+    def moving(self) -> bool:
+        """Whether the teacher makes the frames and their labels in one go, by its own dynamics."""
+        return isinstance(self.teacher, OpenmmTeacher)
+
     def batches(self, atoms: int) -> dict[str, range]:
         """A system's label batches by name, each with the candidate frames in it.
 
         They follow from the config and never from labels, so the DAG needs no checkpoint to fan out.
 
+        A teacher that moves makes each of its trajectories in one job.
+
         Args:
             atoms: of the system.
         """
+        if self.moving:
+            return _groups("b", self.sample.trajectories, 1)
         size = self.label.batch or frames_per_job(self.teacher, atoms, self.sample.frames)
         return _groups("b", self.sample.frames, size)
 
@@ -90,19 +100,20 @@ class Level(Section):
         """
         specs: dict[str, Section] = {
             "sample": SampleSpec(sample=self.sample),
-            "label": LabelSpec(teacher=self.teacher, label=self.label),
+            "label": LabelSpec(teacher=self.teacher, label=self.label, sample=self.sample),
             "collect": CollectSpec(collect=self.collect),
             "train": TrainSpec(baseline=self.baseline, student=self.student, train=self.train),
             "simulate": SimulateSpec(simulate=self.simulate),
             "observe": ObserveSpec(observe=self.observe),
         }
-        counts = {
+        counts: dict[str, Any] = {
+            "sample": not self.moving and stage == "label",
             "label": {"batch"},
             "student": {"committee"},
             "train": {"processes"},
             "simulate": {"replicas", "batch"},
         }
-        return _canonical(specs[stage].model_dump(exclude=counts))
+        return _canonical(specs[stage].model_dump(exclude={name: left for name, left in counts.items() if left}))
 
 
 def _canonical(data: dict[str, Any]) -> str:
@@ -128,6 +139,8 @@ class LabelSpec(Section):
     numerics: int = LabelConfig.NUMERICS
     teacher: Teacher
     label: LabelConfig
+    sample: SampleConfig | None = None
+    """Frames and times of a teacher that moves."""
 
 
 class CollectSpec(Section):
@@ -261,6 +274,9 @@ def _level_problems(index: int, level: Level) -> list[Problem]:
                 "a file with engine: potential, and nothing with any other engine",
             )
         )
+    if level.moving != (sample.engine == "packed"):
+        allowed = "packed with a teacher that moves, and with no other"
+        found.append(Problem(f"{at}.sample.engine", sample.engine, allowed))
     if level.collect.validation_fraction + level.collect.test_fraction >= 1:
         found.append(
             Problem(

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from saltern.config.base import Section
 from saltern.config.campaign import Campaign, Level
 from saltern.config.limits import LimitsConfig
-from saltern.config.stages import Cp2kTeacher, TbliteTeacher
+from saltern.config.stages import Cp2kTeacher, OpenmmTeacher, TbliteTeacher
 from saltern.config.system import SystemEntry
 
 _HEAD = """\
@@ -39,6 +39,7 @@ def reference() -> str:
     parts += [
         _section("`teacher: {engine: tblite}`", TbliteTeacher),
         _section("`teacher: {engine: cp2k}`", Cp2kTeacher),
+        _section("`teacher: {engine: openmm}`", OpenmmTeacher),
     ]
     parts += [
         _section(f"`{name}`", field.annotation)

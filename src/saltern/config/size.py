@@ -79,8 +79,8 @@ def _level_of_system(level: Level, atoms: int, seconds: Seconds) -> Size:
     batches, chunks = len(level.batches(atoms)), len(level.chunks())
     simulate = level.simulate
     saved = int(1000 * simulate.length_ps / simulate.save_every_fs) * simulate.replicas
-    labels = Size(frames, batches, label_seconds=frames * seconds(level.teacher, atoms))
-    store = Size(files=frames, bytes=_frame_bytes("store", frames, atoms))
+    labels = Size(frames, batches, label_seconds=_label_units(level) * seconds(level.teacher, atoms))
+    store = Size() if level.moving else Size(files=frames, bytes=_frame_bytes("store", frames, atoms))
     # collect makes three files in a directory with a time stamp, and two of them have a second name in the release
     collected = Size(files=5, bytes=2 * _HDF5_BYTES + frames * _FRAME_BYTES["index"])
     return total(
@@ -95,6 +95,14 @@ def _level_of_system(level: Level, atoms: int, seconds: Seconds) -> Size:
             _stage(1, _HDF5_BYTES),  # observe
         ]
     )
+
+
+def _label_units(level: Level) -> float:
+    """What the labels of a system cost in: frames, or the picoseconds of a teacher that moves."""
+    sample = level.sample
+    if level.moving:
+        return sample.trajectories * sample.equilibrate_ps + sample.frames * sample.every_ps
+    return sample.frames
 
 
 def shared_size(campaign: Campaign) -> Size:

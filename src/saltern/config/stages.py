@@ -19,8 +19,9 @@ class SampleConfig(Section):
 
     NUMERICS: ClassVar[int] = 1
 
-    engine: Literal["openmm", "potential"] = "openmm"
-    """`openmm`: classical flexible water and published ion parameters; `potential`: a trained student."""
+    engine: Literal["openmm", "potential", "packed"] = "openmm"
+    """`openmm`: classical flexible water and published ion parameters; `potential`: a trained student; `packed`: the
+    packed boxes themselves, from which a teacher that moves starts its own trajectories."""
     potential: str | None = None
     """The student to sample with (a `.safetensors` file), for `engine: potential`."""
     frames: int = Field(200, ge=1, le=1_000_000)
@@ -94,7 +95,29 @@ class Cp2kTeacher(Section):
     """OpenMP threads of each process."""
 
 
-Teacher = Annotated[TbliteTeacher | Cp2kTeacher, Field(discriminator="engine")]
+class OpenmmTeacher(Section):
+    """A classical force field that moves, for a level of ions without solvent.
+
+    Labels are its forces on the ions, whose average over the solvent is the mean force. Frames hold the ions alone.
+    """
+
+    engine: Literal["openmm"] = "openmm"
+    """OpenMM."""
+    method: Literal["spce-joung-cheatham", "spce-zhang"] = "spce-joung-cheatham"
+    """Rigid SPC/E water with ions of Joung and Cheatham (2008), or with the sodium and chloride of arXiv 2310.12535."""
+    timestep_fs: float = Field(4.0, gt=0, le=5)
+    """Integration step (fs); 4 fs needs heavy hydrogens."""
+    hydrogen_u: float = Field(3.008, ge=1, le=4)
+    """Mass of water's hydrogens (u), taken from its oxygen. It changes no average over configurations."""
+    friction_per_ps: float = Field(1.0, gt=0)
+    """Friction of the Langevin thermostat (1/ps)."""
+    cutoff_A: float = Field(10.0, gt=2)
+    """Direct-space cutoff (Å); shortened to just below half of a smaller box."""
+    platform: Literal["auto", "CPU", "CUDA", "OpenCL", "Reference"] = "auto"
+    """OpenMM platform; `auto` takes a GPU where there is one."""
+
+
+Teacher = Annotated[TbliteTeacher | Cp2kTeacher | OpenmmTeacher, Field(discriminator="engine")]
 
 
 class LabelConfig(Section):

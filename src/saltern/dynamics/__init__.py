@@ -1,7 +1,7 @@
-"""Molecular dynamics with a trained potential: simulations, and candidate frames for the next labels."""
+"""Molecular dynamics: of a student, with a committee that watches, and of a teacher that moves."""
 
-from saltern.dynamics.relax import relax
+from saltern.dynamics.harvest import harvest, solute
 from saltern.dynamics.sample import sample_with_potential
 from saltern.dynamics.simulate import simulate
 
-__all__ = ["relax", "sample_with_potential", "simulate"]
+__all__ = ["harvest", "sample_with_potential", "simulate", "solute"]

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from saltern.config import TbliteTeacher, Teacher
+from saltern.config import Cp2kTeacher, TbliteTeacher, Teacher
 from saltern.engines.base import REASONS, Engine, Failure, Label, Question, cpu_time
+from saltern.engines.moving import ClassicalTeacher, MovingTeacher, Trajectory
+from saltern.errors import SalternError
 
-__all__ = ["REASONS", "Engine", "Failure", "Label", "Question", "cpu_time", "make_engine"]
+__all__ = [
+    "REASONS",
+    "ClassicalTeacher",
+    "Engine",
+    "Failure",
+    "Label",
+    "MovingTeacher",
+    "Question",
+    "Trajectory",
+    "cpu_time",
+    "make_engine",
+]
 
 
 def make_engine(teacher: Teacher) -> Engine:
@@ -13,11 +26,14 @@ def make_engine(teacher: Teacher) -> Engine:
 
     Raises:
         UserError: when its program is not installed.
+        SalternError: for a teacher that moves, which answers no questions.
     """
     if isinstance(teacher, TbliteTeacher):
         from saltern.engines.tblite import TbliteEngine
 
         return TbliteEngine(teacher)
-    from saltern.engines.cp2k import Cp2kEngine
+    if isinstance(teacher, Cp2kTeacher):
+        from saltern.engines.cp2k import Cp2kEngine
 
-    return Cp2kEngine(teacher)
+        return Cp2kEngine(teacher)
+    raise SalternError(f"{teacher.engine} makes labels only by moving")

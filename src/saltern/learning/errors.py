@@ -24,7 +24,7 @@ def held_out_errors(potential: Potential, frames: Frames, what: str) -> dict[str
 
     Standard errors are by bootstrap over frames, since atoms of one frame are not independent. Energies are compared
     per atom and relative to each system's mean, for only differences within a system enter its dynamics; the error
-    with the mean is given as well.
+    with the mean is given as well. Labels of a mean force have no energies, and there is nothing to compare then.
 
     Args:
         potential: the committee.
@@ -65,7 +65,9 @@ def _force_rows(frames: Frames, forces: Array) -> list[dict[str, Any]]:
 
 
 def _energy_rows(frames: Frames, energies: Array) -> list[dict[str, Any]]:
-    """Per atom, without and with each system's mean error."""
+    """Per atom, without and with each system's mean error; nothing where labels have no energy."""
+    if not np.isfinite(frames["energy"]).all():
+        return []
     reference = frames["energy"] / frames.atom_counts
     own = np.arange(len(frames))
     centred = _row("energy", _centred(frames, energies), _centred(frames, reference), own)
@@ -115,6 +117,8 @@ def _force_parity(frames: Frames, forces: Array) -> dict[str, Any]:
 
 def _energy_parity(frames: Frames, energies: Array) -> dict[str, Any]:
     """Energies per atom by system."""
+    if not np.isfinite(frames["energy"]).all():
+        return {}
     reference, predicted = _centred(frames, frames["energy"] / frames.atom_counts), _centred(frames, energies)
     systems = frames["system"]
     return {str(s): _pair(reference[systems == s], predicted[systems == s]) for s in np.unique(systems)}

@@ -121,6 +121,9 @@ def _check(frames: Frames, validation: Frames, spec: TrainSpec, where: Path) -> 
     if unknown:
         names = ", ".join(chemical_symbols[z] for z in unknown)
         raise UserError(f"{where}: {names} is in validation frames, but in no training frame; add trajectories")
+    if spec.train.energy_weight and not np.isfinite(frames["energy"]).all():
+        allowed = "needs energies of all labels; a mean force has none, so train.energy_weight: 0"
+        raise UserError(f"{where}: train.energy_weight: {spec.train.energy_weight:g} {allowed}")
     if spec.train.stress_weight and not np.isfinite(frames.arrays.get("stress", np.nan)).all():
         raise UserError(f"{where}: train.stress_weight: {spec.train.stress_weight:g} needs stresses of all labels")
 
@@ -133,8 +136,13 @@ def _normalisation(data: Sequence[Example]) -> dict[str, float]:
 
 
 def _fit_shifts(network: Network, data: Sequence[Example], device: torch.device, group: Group) -> None:
-    """Set the energies of the free atoms by least squares; where compositions leave a choice, to the smallest."""
+    """Set the energies of the free atoms by least squares; where compositions leave a choice, to the smallest.
+
+    Where labels have no energy they are 0.
+    """
     network.shifts.zero_()
+    if not all(np.isfinite(e.energy) for e in data):
+        return
     found = torch.zeros(len(data), dtype=torch.float64)
     with torch.no_grad():
         for part in group.share(_parts(data)):
@@ -294,15 +302,18 @@ def _loss(network: Network, batch: Minibatch, config: TrainConfig, frames: float
     energy = network(batch.graph)
     found = derivatives(energy, batch.graph, create_graph=True)
     loss: torch.Tensor = atoms * config.force_weight * (found.forces - batch.forces).square().mean()
-    loss = loss + frames * config.energy_weight * ((energy - batch.energy) / batch.atoms).square().mean()
+    if config.energy_weight:
+        loss = loss + frames * config.energy_weight * ((energy - batch.energy) / batch.atoms).square().mean()
     if config.stress_weight:
         stress = found.virial / batch.volumes.view(-1, 1, 1)
         loss = loss + frames * config.stress_weight * (stress - batch.stress).square().mean()
     return loss
 
 
-def _errors(network: Network, data: Sequence[Example], device: torch.device, group: Group) -> tuple[float, float]:
-    """Root mean square errors of forces (meV/Å) and energies per atom (meV)."""
+def _errors(
+    network: Network, data: Sequence[Example], device: torch.device, group: Group
+) -> tuple[float, float | None]:
+    """Root mean square errors of forces (meV/Å) and energies per atom (meV), None where labels have no energy."""
     squares = torch.zeros(2, dtype=torch.float64)
     for part in group.share(_parts(data)):
         batch = collate(data[part], device)
@@ -312,4 +323,5 @@ def _errors(network: Network, data: Sequence[Example], device: torch.device, gro
         squares[1] += float(((found.detach() - batch.energy) / batch.atoms).square().sum())
     force, energy = group.sum(squares).tolist()
     components = sum(e.forces.numel() for e in data)
-    return 1000 * float(np.sqrt(force / components)), 1000 * float(np.sqrt(energy / len(data)))
+    of_energy = 1000 * float(np.sqrt(energy / len(data))) if np.isfinite(energy) else None
+    return 1000 * float(np.sqrt(force / components)), of_energy

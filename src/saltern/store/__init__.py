@@ -12,7 +12,7 @@ from saltern.store.part import PartWriter
 from saltern.store.query import query
 from saltern.store.reader import TRAINING, FrameReader
 from saltern.store.release import Release, open_release, write_release
-from saltern.store.shard import Shard, write_shard
+from saltern.store.shard import Shard, frame_checksums, write_shard
 from saltern.store.statistics import statistics_tables
 from saltern.store.versions import History, changes
 
@@ -33,6 +33,7 @@ __all__ = [
     "collect_system",
     "derive",
     "file_hash",
+    "frame_checksums",
     "import_frames",
     "ledger_of",
     "open_release",

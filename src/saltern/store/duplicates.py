@@ -25,6 +25,8 @@ from saltern.frames import Array, Frames
 
 CUTOFF_A = 5.0
 """Distances beyond this (Å) count as this: three neighbours of an atom are nearer, unless they are rare."""
+SPARSE_A3 = 20.0
+"""Volume (Å³) of an atom from which on the cutoff grows, with its cube root; in liquids with their solvent it is 10."""
 NEIGHBOURS = 3
 MOMENTS = 6
 MEASURE = (
@@ -130,15 +132,22 @@ def fingerprint(numbers: Array, positions: Array, cell: Array) -> Array:
 
 def _nearest(element: Array, elements: int, positions: Array, cell: Array) -> Array:
     """Distances to the nearest atoms of each element, (atom, element · `NEIGHBOURS`), Å."""
-    first, second, distance = neighbour_distances(positions, cell, CUTOFF_A)
+    cutoff = _cutoff(len(positions), cell)
+    first, second, distance = neighbour_distances(positions, cell, cutoff)
     key = first * elements + element[second]
     order = np.lexsort((distance, key))
     key, distance = key[order], distance[order]
     rank = np.arange(len(key)) - np.searchsorted(key, key)
     near = rank < NEIGHBOURS
-    table = np.full((len(element) * elements, NEIGHBOURS), CUTOFF_A)
+    table = np.full((len(element) * elements, NEIGHBOURS), cutoff)
     table[key[near], rank[near]] = distance[near]
     return table.reshape(len(element), elements * NEIGHBOURS)
+
+
+def _cutoff(atoms: int, cell: Array) -> float:
+    """How far to look (Å), in whole Å beyond the least, so that boxes of nearly the same size are looked at alike."""
+    volume = abs(float(np.linalg.det(cell))) / atoms
+    return max(CUTOFF_A, float(np.ceil(CUTOFF_A * np.cbrt(volume / SPARSE_A3))))
 
 
 @lru_cache(maxsize=256)

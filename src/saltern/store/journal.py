@@ -31,8 +31,13 @@ class Journal:
         """Numbers of the finished parts, in order."""
         return sorted(int(path.stem) for path in self._directory.glob("[0-9]*.h5"))
 
-    def write(self, part: int, frames: Frames, metadata: Mapping[str, Any] | None = None) -> None:
-        """Add a finished part."""
+    def write(
+        self, part: int, frames: Frames, metadata: Mapping[str, Any] | None = None, state: bytes | None = None
+    ) -> None:
+        """Add a finished part; `state` is what its writer needs to go on."""
+        if state is not None:
+            with whole_file(self._state(part)) as temporary:
+                temporary.write_bytes(state)
         write_frames(self._path(part), frames, metadata)
 
     def read(self, part: int) -> Frames:
@@ -43,9 +48,16 @@ class Journal:
         """What was written about a finished part."""
         return read_metadata(self._path(part))
 
+    def state(self, part: int) -> bytes:
+        """What the writer of a finished part needs to go on."""
+        return self._state(part).read_bytes()
+
     def discard(self) -> None:
         """Remove the directory: the file it led to is whole, or nobody asks for it any more."""
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _path(self, part: int) -> Path:
         return self._directory / f"{part:06d}.h5"
+
+    def _state(self, part: int) -> Path:
+        return self._directory / f"{part:06d}.state"
