@@ -114,6 +114,7 @@ def _complete(run: Run, journal: Journal, what: str) -> None:
             "names": run.names,
             "stopped": run.stopped,
             "heat": state.heat.tolist(),
+            "bath": state.bath.tolist(),
             "generators": [generator.bit_generator.state for generator in state.generators],
         }
         # behind the frames that were saved stands the state that the next segment begins from
@@ -131,7 +132,8 @@ def _resumed(journal: Journal, potential: Model, starts: Frames, config: Simulat
     generators = [np.random.default_rng() for _ in about["generators"]]
     for generator, state in zip(generators, about["generators"], strict=True):
         generator.bit_generator.state = state
-    at = State(here.stacked("positions"), here.stacked("velocities"), np.array(about["heat"]), generators)
+    heat, bath = np.array(about["heat"]), np.array(about["bath"])
+    at = State(here.stacked("positions"), here.stacked("velocities"), heat, bath, generators)
     moving = starts.select(np.isin(starts["trajectory"], about["names"]))
     return Run(potential, moving, config, at, about["step"], about["stopped"])
 
