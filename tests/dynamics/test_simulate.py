@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,25 @@ def test_an_interrupted_simulation_goes_on_to_the_same_bytes(
     # segments of 30 steps that were finished are not run again
     done = max(0, (evaluations - 2) // 31) * 30
     assert second.evaluations <= undisturbed.evaluations - done
+
+
+def test_trajectories_are_never_all_in_memory(crystal: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four times the frames take no more memory, neither while it runs nor when the file is made."""
+    monkeypatch.setattr(sys.modules["saltern.dynamics.simulate"], "PART_BYTES", 200_000)
+
+    def peak(length_ps: float) -> tuple[int, int]:
+        output = tmp_path / f"{length_ps}.h5"
+        settings = spec(length_ps=length_ps, save_every_fs=2, segment_ps=1000, equilibrate_ps=0)
+        tracemalloc.start()
+        simulate(crystal.frames([300.0]), ABOUT, crystal.potential(), settings, range(16), output)
+        highest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return highest, output.stat().st_size
+
+    peak(0.02)  # what is imported and cached the first time
+    (short, _), (long, size) = peak(0.08), peak(0.32)
+    assert size > 4_000_000
+    assert long - short < size / 8
 
 
 def test_a_journal_of_another_question_is_not_used(crystal: Any, tmp_path: Path) -> None:
