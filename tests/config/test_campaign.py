@@ -72,12 +72,12 @@ def test_contradictions_across_sections_are_told(demo: dict[str, Any]) -> None:
     level = demo["levels"][0]
     level["sample"]["frames"] = 2
     level["collect"] = {"validation_fraction": 0.5, "test_fraction": 0.5}
-    level["simulate"]["save_every_fs"] = 0.1
+    level["simulate"] |= {"save_every_fs": 0.1, "thermostat": "nose-hoover", "thermostat_fs": 2}
     level["sample"]["engine"] = "potential"
     found = lines(demo)
     assert [line.split(": ")[1] for line in found] == [
         "levels.0.sample.frames", "levels.0.sample.potential", "levels.0.collect.test_fraction",
-        "levels.0.simulate.save_every_fs",
+        "levels.0.simulate.save_every_fs", "levels.0.simulate.thermostat_fs",
     ]  # fmt: skip
 
 

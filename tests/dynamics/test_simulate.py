@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +72,13 @@ def test_nve_equilibrates_with_a_thermostat_and_then_keeps_its_energy(crystal: A
     assert 2 * frames["kinetic_energy"].mean() / (93 * BOLTZMANN) == pytest.approx(300, rel=0.2)
 
 
-def test_a_replica_does_not_depend_on_its_neighbours(crystal: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("thermostat", ["bussi", "langevin", "nose-hoover"])
+def test_a_replica_does_not_depend_on_its_neighbours(thermostat: str, crystal: Any, tmp_path: Path) -> None:
     for name, replicas in (("all", range(3)), ("alone", [1])):
         potential = crystal.potential(doubt=0.1)
-        simulate(crystal.frames([300.0]), ABOUT, potential, spec(), replicas, tmp_path / f"{name}.h5")
+        simulate(
+            crystal.frames([300.0]), ABOUT, potential, spec(thermostat=thermostat), replicas, tmp_path / f"{name}.h5"
+        )
     together, alone = (read_frames(tmp_path / f"{name}.h5") for name in ("all", "alone"))
     one, other = of_replica(together, "r0001"), of_replica(alone, "r0001")
     assert len(one) == 20
@@ -83,24 +88,46 @@ def test_a_replica_does_not_depend_on_its_neighbours(crystal: Any, tmp_path: Pat
     assert not np.allclose(one["positions"], of_replica(together, "r0002")["positions"])
 
 
-@pytest.mark.parametrize("ensemble", ["nvt", "nve"])
+@pytest.mark.parametrize(
+    ("ensemble", "thermostat"), [("nvt", "bussi"), ("nve", "bussi"), ("nvt", "langevin"), ("nvt", "nose-hoover")]
+)
 @pytest.mark.parametrize("evaluations", [10, 40, 75, 110])
 def test_an_interrupted_simulation_goes_on_to_the_same_bytes(
-    ensemble: str, evaluations: int, crystal: Any, tmp_path: Path
+    ensemble: str, thermostat: str, evaluations: int, crystal: Any, tmp_path: Path
 ) -> None:
+    settings = spec(ensemble=ensemble, thermostat=thermostat)
     whole, broken = tmp_path / "whole.h5", tmp_path / "broken.h5"
     undisturbed = crystal.potential(doubt=0.1)
-    simulate(crystal.frames([300.0]), ABOUT, undisturbed, spec(ensemble=ensemble), range(2), whole)
+    simulate(crystal.frames([300.0]), ABOUT, undisturbed, settings, range(2), whole)
     killed, second = crystal.potential(doubt=0.1), crystal.potential(doubt=0.1)
     killed.spares = evaluations
     with pytest.raises(KeyboardInterrupt):
-        simulate(crystal.frames([300.0]), ABOUT, killed, spec(ensemble=ensemble), range(2), broken)
+        simulate(crystal.frames([300.0]), ABOUT, killed, settings, range(2), broken)
     assert not broken.exists()
-    simulate(crystal.frames([300.0]), ABOUT, second, spec(ensemble=ensemble), range(2), broken)
+    simulate(crystal.frames([300.0]), ABOUT, second, settings, range(2), broken)
     assert broken.read_bytes() == whole.read_bytes()
     # segments of 30 steps that were finished are not run again
     done = max(0, (evaluations - 2) // 31) * 30
     assert second.evaluations <= undisturbed.evaluations - done
+
+
+def test_trajectories_are_never_all_in_memory(crystal: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four times the frames take no more memory, neither while it runs nor when the file is made."""
+    monkeypatch.setattr(sys.modules["saltern.dynamics.simulate"], "PART_BYTES", 200_000)
+
+    def peak(length_ps: float) -> tuple[int, int]:
+        output = tmp_path / f"{length_ps}.h5"
+        settings = spec(length_ps=length_ps, save_every_fs=2, segment_ps=1000, equilibrate_ps=0)
+        tracemalloc.start()
+        simulate(crystal.frames([300.0]), ABOUT, crystal.potential(), settings, range(16), output)
+        highest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return highest, output.stat().st_size
+
+    peak(0.02)  # what is imported and cached the first time
+    (short, _), (long, size) = peak(0.08), peak(0.32)
+    assert size > 4_000_000
+    assert long - short < size / 8
 
 
 def test_a_journal_of_another_question_is_not_used(crystal: Any, tmp_path: Path) -> None:

@@ -110,6 +110,7 @@ def test_training_learns_and_writes_its_curve(release: Release, tmp_path: Path) 
     assert not (tmp_path / "m.checkpoint").exists()
     potential = Potential.load([tmp_path / "m.safetensors"])
     assert potential.permittivities == {"melt": 3.0}
+    assert potential.charges == {"Na": 1.0, "Cl": -1.0}
     training = release.frames("train")
     bare = Potential.load([tmp_path / "m.safetensors"])
     bare._core._radii.zero_()

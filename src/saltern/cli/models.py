@@ -121,13 +121,11 @@ def _simulate(options: argparse.Namespace) -> None:
 
 def _observe(options: argparse.Namespace) -> None:
     from saltern.config import ObserveSpec
-    from saltern.frames import Frames
-    from saltern.observables import measure
-    from saltern.store import read_frames, write_json
+    from saltern.observables import MEASURED, measure
+    from saltern.store import read_trajectories, write_json
 
     config = parsed(ObserveSpec, options.spec).observe
-    frames = Frames.concatenate([read_frames(path) for path in options.trajectories])
-    replicas = [frames.select(frames["trajectory"] == name) for name in dict.fromkeys(frames["trajectory"].tolist())]
+    replicas = [frames for path in options.trajectories for frames in read_trajectories(path, MEASURED)]
     measured = measure(replicas, config.properties, config.rdf_bin_A, config.blocks, config.viscosity_mPas)
     write_json(options.output, measured)
 

@@ -291,4 +291,7 @@ def _level_problems(index: int, level: Level) -> list[Problem]:
     if not simulate.timestep_fs <= simulate.save_every_fs <= 1000 * simulate.length_ps:
         allowed = f"from timestep_fs, {simulate.timestep_fs:g}, to length_ps, {1000 * simulate.length_ps:g} fs"
         found.append(Problem(f"{at}.simulate.save_every_fs", simulate.save_every_fs, allowed))
+    if simulate.thermostat == "nose-hoover" and simulate.thermostat_fs < 10 * simulate.timestep_fs:
+        allowed = f"at least 10 time steps, {10 * simulate.timestep_fs:g} fs, with nose-hoover"
+        found.append(Problem(f"{at}.simulate.thermostat_fs", simulate.thermostat_fs, allowed))
     return found

@@ -260,7 +260,11 @@ class SimulateConfig(Section):
     NUMERICS: ClassVar[int] = 1
 
     ensemble: Literal["nvt", "nve"] = "nvt"
-    """`nvt`: stochastic velocity rescaling (Bussi, Donadio, Parrinello 2007), which hardly disturbs diffusion."""
+    """`nvt`: with a thermostat; `nve`: velocity Verlet, after an equilibration with the thermostat."""
+    thermostat: Literal["bussi", "langevin", "nose-hoover"] = "bussi"
+    """`bussi`: stochastic velocity rescaling (Bussi, Donadio, Parrinello 2007), which hardly disturbs diffusion;
+    `langevin`: BAOAB (Leimkuhler, Matthews 2013), which thermalises every atom by itself and slows diffusion;
+    `nose-hoover`: a deterministic chain of three (Martyna and others 1996)."""
     length_ps: float = Field(500.0, gt=0)
     """Length of one replica after equilibration (ps)."""
     equilibrate_ps: float = Field(10.0, ge=0)
@@ -270,7 +274,8 @@ class SimulateConfig(Section):
     save_every_fs: float = Field(10.0, gt=0)
     """Time between saved frames (fs)."""
     thermostat_fs: float = Field(100.0, gt=0)
-    """Time constant of the thermostat (fs)."""
+    """Time constant of the thermostat (fs): of the kinetic energy with `bussi`, the inverse of the friction with
+    `langevin` (1000 or more where diffusion is measured), of the chain with `nose-hoover` (at least 10 steps)."""
     replicas: int = Field(2, ge=1, le=10_000)
     """Independent simulations of each system."""
     batch: int = Field(1, ge=1, le=1000)

@@ -1,4 +1,4 @@
-"""Equations of motion: velocity Verlet, and stochastic velocity rescaling for a canonical ensemble."""
+"""Equations of motion: velocity Verlet, with places where a thermostat may act."""
 
 from __future__ import annotations
 
@@ -22,18 +22,40 @@ class State:
         positions: (replica, atom, 3) in Å, unwrapped.
         velocities: (replica, atom, 3) in Å/fs.
         heat: (replica,) energy that the thermostat gave so far, in eV.
+        bath: (replica, 2, link) positions and velocities (1/fs) of the thermostat's own degrees of freedom, if any.
         generators: one source of random numbers for each replica, so that none depends on its neighbours.
     """
 
     positions: Array
     velocities: Array
     heat: Array
+    bath: Array
     generators: list[np.random.Generator]
 
     def select(self, rows: Sequence[int] | Array) -> State:
         """The same for some of the replicas."""
         generators = [self.generators[row] for row in rows]
-        return State(self.positions[rows], self.velocities[rows], self.heat[rows], generators)
+        return State(self.positions[rows], self.velocities[rows], self.heat[rows], self.bath[rows], generators)
+
+
+class Free:
+    """No thermostat. What a thermostat does differently in a time step, it overrides; see `thermostats`."""
+
+    links = 0
+    """Degrees of freedom of its own."""
+
+    def before(self, motion: Motion) -> None:
+        """Act before the first half of the kick."""
+
+    def drift(self, motion: Motion) -> None:
+        """Move the atoms for one time step."""
+        motion.state.positions = motion.state.positions + motion.timestep * motion.state.velocities
+
+    def after(self, motion: Motion) -> None:
+        """Act after the second half of the kick."""
+
+
+FREE = Free()
 
 
 class Motion:
@@ -45,14 +67,24 @@ class Motion:
         temperatures: (replica,) of their thermostats, in K.
         timestep: in fs.
         relaxation: time constant of the thermostat in fs.
+        thermostat: what keeps the temperature where that is asked for.
     """
 
-    def __init__(self, surface: Surface, state: State, temperatures: Array, timestep: float, relaxation: float) -> None:
+    def __init__(
+        self,
+        surface: Surface,
+        state: State,
+        temperatures: Array,
+        timestep: float,
+        relaxation: float,
+        thermostat: Free = FREE,
+    ) -> None:
         self.surface = surface
         self.state = state
         self.temperatures = temperatures
         self.timestep = timestep
         self.relaxation = relaxation
+        self.thermostat = thermostat
         self.inertia = inertia(surface.starts.of(0, "numbers"))
         self.evaluate()
 
@@ -90,31 +122,15 @@ class Motion:
         self.point = self.surface(self.state.positions, spread)
 
     def step(self, *, thermostat: bool, spread: bool = False) -> None:
-        """Move by one time step: half a kick, a drift, half a kick, then the thermostat."""
-        state = self.state
+        """Move by one time step: half a kick, a drift, half a kick, and the thermostat where it acts."""
+        state, acting = self.state, self.thermostat if thermostat else FREE
         half = self.timestep / (2 * self.inertia)
-        velocities = state.velocities + half * self.point.forces
-        state.positions = state.positions + self.timestep * velocities
+        acting.before(self)
+        state.velocities = state.velocities + half * self.point.forces
+        acting.drift(self)
         self.evaluate(spread)
-        state.velocities = velocities + half * self.point.forces
-        if thermostat:
-            self._rescale()
-
-    def _rescale(self) -> None:
-        """Let the thermostat act for one time step.
-
-        G. Bussi, D. Donadio, M. Parrinello, J. Chem. Phys. 126, 014101 (2007), eqs. (A7) and (A8): the kinetic
-        energy makes an exact step of its stochastic equation of motion.
-        """
-        state, kinetic = self.state, self.kinetic_energy
-        normal = np.array([g.standard_normal() for g in state.generators])
-        others = np.array([g.chisquare(self.freedom - 1) for g in state.generators])
-        kept = np.exp(-self.timestep / self.relaxation)
-        fresh = (1 - kept) * BOLTZMANN * self.temperatures / (2 * kinetic)
-        squared = kept + fresh * (normal**2 + others) + 2 * normal * np.sqrt(kept * fresh)
-        factor = np.copysign(np.sqrt(squared), normal + np.sqrt(kept / fresh))
-        state.velocities = factor[:, None, None] * state.velocities
-        state.heat = state.heat + (squared - 1) * kinetic
+        state.velocities = state.velocities + half * self.point.forces
+        acting.after(self)
 
 
 def inertia(numbers: Array) -> Array:
@@ -124,10 +140,15 @@ def inertia(numbers: Array) -> Array:
     return np.asarray(atomic_masses[numbers] * MASS_TIMES_VELOCITY_SQUARED)[:, None]
 
 
-def thermal_velocities(numbers: Array, temperature: float, generator: np.random.Generator) -> Array:
-    """Velocities (atom, 3) in Å/fs from Maxwell and Boltzmann's distribution, the centre of mass at rest."""
-    weights = inertia(numbers)
-    velocities = generator.standard_normal((len(numbers), 3)) * np.sqrt(BOLTZMANN * temperature / weights)
+def thermal_velocities(weights: Array, temperature: float, generator: np.random.Generator) -> Array:
+    """Velocities (atom, 3) in Å/fs from Maxwell and Boltzmann's distribution, the centre of mass at rest.
+
+    Args:
+        weights: (atom, 1) inertia, from `inertia`.
+        temperature: in K.
+        generator: source of random numbers.
+    """
+    velocities = generator.standard_normal((len(weights), 3)) * np.sqrt(BOLTZMANN * temperature / weights)
     rest: Array = velocities - (weights * velocities).sum(axis=0) / weights.sum()
     return rest
 

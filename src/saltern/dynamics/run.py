@@ -9,9 +9,10 @@ import numpy as np
 
 from saltern.config import SimulateConfig
 from saltern.dynamics.guards import Guard, Limits
-from saltern.dynamics.motion import Motion, State, generator_of, thermal_velocities
+from saltern.dynamics.motion import Motion, State, generator_of, inertia, thermal_velocities
 from saltern.dynamics.relax import relax
 from saltern.dynamics.surface import Model, Surface
+from saltern.dynamics.thermostats import THERMOSTATS
 from saltern.frames import Frames
 from saltern.progress import say
 
@@ -92,7 +93,10 @@ class Run:
         self.stopped = dict(stopped or {})
         self._limits = Limits(config.min_distance_A, config.max_spread_eV_A)
         surface = Surface(potential, starts)
-        self.motion = Motion(surface, state, starts["temperature"], config.timestep_fs, config.thermostat_fs)
+        thermostat = THERMOSTATS[config.thermostat]
+        self.motion = Motion(
+            surface, state, starts["temperature"], config.timestep_fs, config.thermostat_fs, thermostat
+        )
         self.names = [str(name) for name in starts["trajectory"]]
         self._guard = self._new_guard()
         self._spread = np.nan
@@ -112,11 +116,13 @@ class Run:
         """
         generators = [generator_of(config.seed, purpose, index) for index in indices]
         velocities = [
-            thermal_velocities(frame["numbers"], frame["temperature"][0], generator)
+            thermal_velocities(inertia(frame["numbers"]), frame["temperature"][0], generator)
             for frame, generator in zip(starts, generators, strict=True)
         ]
         positions = relax(Surface(potential, starts), starts.stacked("positions").copy())
-        return cls(potential, starts, config, State(positions, np.stack(velocities), np.zeros(len(starts)), generators))
+        count = len(starts)
+        bath = np.zeros((count, 2, THERMOSTATS[config.thermostat].links))
+        return cls(potential, starts, config, State(positions, np.stack(velocities), np.zeros(count), bath, generators))
 
     @property
     def finished(self) -> bool:

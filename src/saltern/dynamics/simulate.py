@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -17,7 +18,10 @@ from saltern.dynamics.surface import Model, check_known
 from saltern.errors import SimulationError, UserError
 from saltern.frames import Frames
 from saltern.progress import track
-from saltern.store import Journal, text_hash, write_frames
+from saltern.store import Journal, size_of, text_hash, write_trajectories
+
+PART_BYTES = 32 * 2**20
+"""Frames in memory between two parts of the journal; where a segment saves more, it is cut into several."""
 
 
 def simulate(
@@ -34,7 +38,7 @@ def simulate(
     count from the end of equilibration. Replicas are named r0000, r0001, ...; what one does depends on
     the seed, the system and its number alone.
     What is done is kept in a journal beside the output after every segment; the same call again goes on from there
-    and makes the same file.
+    and makes the same file. Memory holds the frames of one part of the journal, however long the simulation is.
 
     A replica in which two atoms collide, whose forces are not finite or about which the committee disagrees stops
     there. The others go on, the file holds what came before, and its metadata say why and when under `stopped`, a
@@ -67,12 +71,12 @@ def simulate(
             run = Run.begun(potential, starts, spec.simulate, f"simulate {name}", replicas)
         _complete(run, journal, f"simulate {name} {', '.join(run.names)}")
     reasons = _last(journal)["stopped"]
-    frames = _joined(journal)
-    if not len(frames):
+    counts = _saved(journal)
+    if not counts:
         raise SimulationError("; ".join(f"{name} {replica} stopped {why}" for replica, why in reasons.items()))
     stopped = {str(replica): reasons.get(str(replica)) for replica in starts["trajectory"]}
     about = {**metadata, "simulate": spec.model_dump(), "potentials": list(potential.hashes), "stopped": stopped}
-    write_frames(output, frames, about)
+    write_trajectories(output, _pieces(journal), counts, about)
     journal.discard()
 
 
@@ -103,17 +107,19 @@ def _content(frames: Frames) -> str:
 def _complete(run: Run, journal: Journal, what: str) -> None:
     """Run to the end, a part of the journal for each segment."""
     total = run.schedule.total
+    length = min(run.schedule.segment, run.schedule.save * max(1, PART_BYTES // size_of(run.snapshot())))
     steps = iter(track(range(run.step, total), what, total, "step", done=run.step, note=run.note))
     while not run.finished:
-        saved = run.advance(islice(steps, run.schedule.segment))
+        saved = run.advance(islice(steps, length))
         state = run.motion.state
         about = {
             "finished": run.finished,
             "step": run.step,
-            "saved": len(saved),
+            "saved": dict(Counter(saved["trajectory"].tolist())),
             "names": run.names,
             "stopped": run.stopped,
             "heat": state.heat.tolist(),
+            "bath": state.bath.tolist(),
             "generators": [generator.bit_generator.state for generator in state.generators],
         }
         # behind the frames that were saved stands the state that the next segment begins from
@@ -127,11 +133,12 @@ def _resumed(journal: Journal, potential: Model, starts: Frames, config: Simulat
         return None
     about = _last(journal)
     part = journal.read(journal.parts()[-1])
-    here = part.select(range(about["saved"], len(part)))
+    here = part.select(range(sum(about["saved"].values()), len(part)))
     generators = [np.random.default_rng() for _ in about["generators"]]
     for generator, state in zip(generators, about["generators"], strict=True):
         generator.bit_generator.state = state
-    at = State(here.stacked("positions"), here.stacked("velocities"), np.array(about["heat"]), generators)
+    heat, bath = np.array(about["heat"]), np.array(about["bath"])
+    at = State(here.stacked("positions"), here.stacked("velocities"), heat, bath, generators)
     moving = starts.select(np.isin(starts["trajectory"], about["names"]))
     return Run(potential, moving, config, at, about["step"], about["stopped"])
 
@@ -141,8 +148,15 @@ def _last(journal: Journal) -> dict[str, Any]:
     return journal.metadata(journal.parts()[-1])
 
 
-def _joined(journal: Journal) -> Frames:
-    """All saved frames, replica by replica."""
-    parts = [journal.read(part).select(range(journal.metadata(part)["saved"])) for part in journal.parts()]
-    frames = Frames.concatenate(parts)
-    return frames.select(np.argsort(frames["trajectory"], kind="stable"))
+def _saved(journal: Journal) -> dict[str, int]:
+    """Number of frames of every replica that has one, in the order of their names."""
+    counts: Counter[str] = Counter()
+    for part in journal.parts():
+        counts.update(journal.metadata(part)["saved"])
+    return dict(sorted(counts.items()))
+
+
+def _pieces(journal: Journal) -> Iterator[Frames]:
+    """All saved frames, a part of the journal at a time."""
+    for part in journal.parts():
+        yield journal.read(part).select(range(sum(journal.metadata(part)["saved"].values())))

@@ -16,7 +16,7 @@ from saltern.frames import Frames
 from saltern.learning.curve import Curve, Row
 from saltern.learning.dataset import Example, Minibatch, collate, examples
 from saltern.learning.group import ALONE, Group
-from saltern.potentials import Network, chosen_device, closest, derivatives, save
+from saltern.potentials import Network, chosen_device, closest, derivatives, element_charges, save
 from saltern.progress import track
 from saltern.store import Release, text_hash, whole_file
 
@@ -88,6 +88,7 @@ def train(
         about = {
             "baseline": spec.baseline.kind,
             "closest": run.closest(),
+            "charges": element_charges(frames),
             "permittivities": dict(sorted(set(systems))),
             "training": {"dataset": release.manifest["root_hash"], **told},
         }

@@ -4,11 +4,12 @@ from saltern.observables.blocking import Estimate, block_means, estimate, pooled
 from saltern.observables.conservation import energy_drift, kinetic_temperature
 from saltern.observables.coordination import Coordination, coordination_number, first_peak, first_shell
 from saltern.observables.diffusion import Diffusion, diffusion, finite_size_correction, water_viscosity
-from saltern.observables.measure import measure
+from saltern.observables.measure import MEASURED, measure
 from saltern.observables.rdf import RadialDistribution, radial_distribution
 from saltern.observables.trajectory import Trajectory, perpendicular_widths
 
 __all__ = [
+    "MEASURED",
     "Coordination",
     "Diffusion",
     "Estimate",

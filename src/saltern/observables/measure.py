@@ -25,6 +25,12 @@ Array = NDArray[Any]
 
 DIFFUSION_UNIT = "1e-9 m²/s"
 
+MEASURED = (
+    "numbers", "positions", "cell", "charges", "molecules", "trajectory", "time", "temperature", "kinetic_energy",
+    "conserved_energy", "committee_spread",
+)  # fmt: skip
+"""What is looked at in a trajectory; the rest, half of it, need not be read."""
+
 
 @dataclass(frozen=True)
 class _Group:

@@ -1,10 +1,18 @@
 """Potentials: the network, its baseline, and the files that hold both."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from saltern.potentials.batch import Batch
+from saltern.potentials.charges import element_charges
 from saltern.potentials.core import closest
 from saltern.potentials.neighbours import NeighbourList
 from saltern.potentials.network import Graph, Network, derivatives
 from saltern.potentials.potential import Baseline, Evaluation, Potential, baseline, chosen_device, save
+
+if TYPE_CHECKING:
+    from saltern.potentials.calculator import SalternCalculator
 
 __all__ = [
     "Baseline",
@@ -14,9 +22,20 @@ __all__ = [
     "NeighbourList",
     "Network",
     "Potential",
+    "SalternCalculator",
     "baseline",
     "chosen_device",
     "closest",
     "derivatives",
+    "element_charges",
     "save",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the calculator when somebody wants it: ASE's base class costs every job what only scripts need."""
+    if name != "SalternCalculator":
+        raise AttributeError(name)
+    from saltern.potentials.calculator import SalternCalculator
+
+    return SalternCalculator

@@ -47,6 +47,8 @@ class Potential:
         r_max: cutoff of one interaction layer in Å.
         members: number of networks.
         permittivities: relative permittivity of every system that it was trained on, by identifier.
+        charges: what every element carried in the baseline (e), by symbol, None where it differed from atom to atom;
+            None for a file that does not say.
         hashes: SHA-256 of every member's file.
     """
 
@@ -60,6 +62,7 @@ class Potential:
         self.r_max = networks[0].config.r_max_A
         self.members = len(networks)
         self.permittivities: dict[str, float] = dict(about["permittivities"])
+        self.charges: dict[str, float | None] | None = {} if self._baseline == "none" else about.get("charges")
         self.hashes = tuple(hashes)
         self._kinds = torch.full((max(self.species) + 1,), -1, device=self.device)
         self._kinds[list(self.species)] = torch.arange(len(self.species), device=self.device)

@@ -25,7 +25,7 @@ from saltern.report.data import (
 )
 from saltern.report.properties import curves, health, property_rows
 from saltern.report.snapshot import snapshot
-from saltern.store import ledger_of, open_release, read_frames, read_json, read_metadata
+from saltern.store import last_frame, ledger_of, open_release, read_frames, read_json, read_metadata
 
 STAGES = ("compose", "sample", "label", "collect", "release", "train", "evaluate", "simulate", "observe")
 SOFTWARE = ("tblite", "openmm", "torch", "e3nn", "numpy", "scipy", "snakemake")
@@ -106,7 +106,7 @@ def _level(directory: Path, systems: Sequence[SystemRow]) -> LevelData:
         curves=tuple(curve for s in systems for curve in curves(s, measured[s.id])),
         properties=tuple(row for s in systems for row in property_rows(s, measured[s.id])),
         health=tuple(health(s, measured[s.id], _stopped(about[s.id])) for s in systems),
-        snapshots=tuple(snapshot(read_frames(paths[0])) for paths in runs.values() if paths),
+        snapshots=tuple(snapshot(last_frame(paths[0])) for paths in runs.values() if paths),
         spec={stage: entry[stage] for entries in about.values() for entry in entries for stage in _told(entry)},
     )
 

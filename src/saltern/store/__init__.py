@@ -8,12 +8,13 @@ from saltern.store.journal import Journal
 from saltern.store.labels import LabelStore
 from saltern.store.ledger import Account, Ledger, ledger_of
 from saltern.store.parallel import Workers
-from saltern.store.part import PartWriter
+from saltern.store.part import PartWriter, size_of
 from saltern.store.query import query
 from saltern.store.reader import TRAINING, FrameReader
 from saltern.store.release import Release, open_release, write_release
 from saltern.store.shard import Shard, frame_checksums, write_shard
 from saltern.store.statistics import statistics_tables
+from saltern.store.trajectories import last_frame, read_trajectories, write_trajectories
 from saltern.store.versions import History, changes
 
 __all__ = [
@@ -35,12 +36,15 @@ __all__ = [
     "file_hash",
     "frame_checksums",
     "import_frames",
+    "last_frame",
     "ledger_of",
     "open_release",
     "query",
     "read_frames",
     "read_json",
     "read_metadata",
+    "read_trajectories",
+    "size_of",
     "statistics_tables",
     "text_hash",
     "whole_file",
@@ -48,4 +52,5 @@ __all__ = [
     "write_json",
     "write_release",
     "write_shard",
+    "write_trajectories",
 ]

@@ -37,15 +37,21 @@ def write_frames(path: str | Path, frames: Frames, metadata: Mapping[str, Any] |
         metadata: anything JSON can hold, about all of them.
     """
     with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["format"] = FORMAT
-        file.attrs["format_version"] = FORMAT_VERSION
-        file.attrs["metadata"] = json.dumps(metadata or {}, sort_keys=True, ensure_ascii=False)
-        offsets = file.create_dataset("offsets", data=frames.offsets)
-        offsets.attrs["meaning"] = "frame i has the atoms offsets[i]:offsets[i + 1]"
         for name in sorted(frames.arrays):
-            entry, array = FIELDS[name], frames[name]
-            dataset = file.create_dataset(name, data=encoded(array) if entry.is_text else array)
-            dataset.attrs.update({"unit": entry.unit, "meaning": entry.meaning, "per": entry.per})
+            array = frames[name]
+            file.create_dataset(name, data=encoded(array) if FIELDS[name].is_text else array)
+        describe(file, frames.offsets, metadata)
+
+
+def describe(file: h5py.File, offsets: Array, metadata: Mapping[str, Any] | None) -> None:
+    """Add to the quantities of a file what they are, and which atoms belong to which frame."""
+    file.attrs["format"] = FORMAT
+    file.attrs["format_version"] = FORMAT_VERSION
+    file.attrs["metadata"] = json.dumps(metadata or {}, sort_keys=True, ensure_ascii=False)
+    for name, dataset in file.items():
+        entry = FIELDS[name]
+        dataset.attrs.update({"unit": entry.unit, "meaning": entry.meaning, "per": entry.per})
+    file.create_dataset("offsets", data=offsets).attrs["meaning"] = "frame i has the atoms offsets[i]:offsets[i + 1]"
 
 
 def encoded(texts: Array) -> Array:
@@ -62,7 +68,7 @@ def read_frames(path: str | Path) -> Frames:
     """
     with opened(path, FORMAT, FORMAT_VERSION) as file:
         try:
-            return Frames(file["offsets"][()], {name: _array(file, name) for name in file if name != "offsets"})
+            return Frames(file["offsets"][()], {name: array_of(file, name) for name in file if name != "offsets"})
         except (KeyError, SalternError) as error:
             raise UserError(f"{path}: not a valid {FORMAT} file ({error})") from error
 
@@ -74,11 +80,11 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
         return metadata
 
 
-def _array(file: h5py.File, name: str) -> Any:
-    """One dataset as an array; text as str."""
+def array_of(file: h5py.File, name: str, rows: slice = slice(None)) -> Any:
+    """One dataset as an array, or some of its rows; text as str."""
     if FIELDS[name].is_text:
-        return np.strings.decode(file[name][()].astype(np.bytes_), "utf-8")
-    return file[name][()]
+        return np.strings.decode(file[name][rows].astype(np.bytes_), "utf-8")
+    return file[name][rows]
 
 
 def opened(path: str | Path, name: str, version: int) -> h5py.File:
