@@ -41,11 +41,22 @@ def about(kind: str = "coulomb") -> dict[str, object]:
     return {"baseline": kind, "closest": WALLS, "permittivities": {}}
 
 
+SHAPE: dict[str, object] = {"r_max_A": 4.0, "layers": 2, "l_max": 2, "features": 4, "radial_width": 8}
+
+
+@pytest.fixture(params=["equivariant", "cartesian", "equivariant, torch"], autouse=True)
+def network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything here holds for both networks, compiled where there is a compiler, and as operations of torch."""
+    name, *kernels = request.param.split(", ")
+    monkeypatch.setitem(SHAPE, "network", name)
+    monkeypatch.setitem(SHAPE, "kernels", kernels[0] if kernels else "auto")
+
+
 def potential(
     kind: str = "coulomb", *, dtype: torch.dtype = torch.float64, members: int = 1, **shape: int
 ) -> Potential:
     """A committee with random weights, its readout included."""
-    config = StudentConfig(**{"r_max_A": 4.0, "layers": 2, "l_max": 2, "features": 4, "radial_width": 8, **shape})
+    config = StudentConfig.model_validate({**SHAPE, **shape})
     networks = []
     for seed in range(members):
         shifts = [-1.0, -2.0, -3.0, -4.0]

@@ -201,22 +201,31 @@ class BaselineConfig(Section):
 
 
 class StudentConfig(Section):
-    """The network: NequIP's interaction layers (Batzner et al., Nat. Commun. 13, 2453 (2022))."""
+    """The network."""
 
-    NUMERICS: ClassVar[int] = 1
+    NUMERICS: ClassVar[int] = 2
 
+    network: Literal["equivariant", "cartesian"] = "equivariant"
+    """`equivariant`: NequIP's interaction layers (Batzner et al., Nat. Commun. 13, 2453 (2022)), the accurate one;
+    `cartesian`: scalars and vectors in the manner of PaiNN (Schütt et al., ICML 2021), the quick one."""
     r_max_A: float = Field(5.0, gt=1, le=20)
     """Cutoff of one interaction layer (Å); 5.0 is the published choice for all-atom water."""
     layers: int = Field(3, ge=1, le=6)
     """Interaction layers; what an atom sees reaches `layers` times `r_max_A`."""
     l_max: int = Field(2, ge=0, le=3)
-    """Highest rotation order of features and spherical harmonics."""
+    """Highest rotation order of features and spherical harmonics of the equivariant network."""
     features: int = Field(16, ge=1, le=256)
-    """Channels of each rotation order."""
+    """Channels of each rotation order. Multiples of 8 suit the processor."""
+    radial: Literal["perceptron", "series"] = "perceptron"
+    """How neighbours count with their distance: `perceptron`, two hidden layers on Bessel functions, or `series`, a
+    sum of Bessel functions."""
     bessel: int = Field(8, ge=1, le=64)
     """Radial basis functions."""
     radial_width: int = Field(32, ge=1, le=512)
-    """Hidden width of the radial networks."""
+    """Hidden width of `perceptron`."""
+    kernels: Literal["auto", "torch"] = "auto"
+    """`auto`: on CPUs the sums over neighbours are compiled where there is a C compiler (`cc`, or what `CC` names),
+    once a machine and in seconds; `torch`: never."""
     committee: int = Field(3, ge=1, le=64)
     """Networks trained from different seeds; their spread is the error bar of a force."""
 

@@ -234,7 +234,10 @@ class _Training:
         batch = collate([self.data[i] for i in mine], self.device)
         atoms = len(batch.graph.species) / sum(len(self.data[i].species) for i in chosen)
         loss = _loss(self.network, batch, self.config, len(mine) / len(chosen), atoms)
-        loss.backward()  # type: ignore[no-untyped-call]
+        weights = list(self.network.parameters())
+        # not backward(), which would go on to the positions
+        for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
+            weight.grad = gradient
         return float(loss.detach())
 
     def averaged(self) -> Network:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from saltern.potentials.batch import Batch
 from saltern.potentials.charges import element_charges
 from saltern.potentials.core import closest
+from saltern.potentials.graph import Graph, derivatives
 from saltern.potentials.neighbours import NeighbourList
-from saltern.potentials.network import Graph, Network, derivatives
+from saltern.potentials.network import Network
 from saltern.potentials.potential import Baseline, Evaluation, Potential, baseline, chosen_device, save
 
 if TYPE_CHECKING:

@@ -16,12 +16,13 @@ from saltern.electrostatics import screened_coulomb
 from saltern.errors import UserError
 from saltern.potentials.batch import Batch
 from saltern.potentials.core import Core
+from saltern.potentials.graph import Graph, derivatives
 from saltern.potentials.neighbours import NeighbourList, Pairs
-from saltern.potentials.network import Graph, Network, derivatives
+from saltern.potentials.network import Network
 from saltern.store import file_hash, whole_file
 
 FORMAT = "saltern-potential"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -210,8 +211,8 @@ def _derived(network: Network, pairs: Pairs, species: Tensor, batch: Batch) -> t
     vectors = pairs.vectors.detach().to(network.readout.dtype).requires_grad_()
     graph = Graph(vectors, pairs.first, pairs.second, species, batch.system_index, batch.systems)
     energy = network(graph)
-    forces, virial = derivatives(energy, graph)
-    return energy.detach(), forces, virial
+    found = derivatives(energy, graph)
+    return energy.detach(), found.forces, found.virial
 
 
 def _spread(forces: Sequence[Tensor], batch: Batch) -> Tensor:

@@ -1,0 +1,146 @@
+"""The sum over neighbours as machine code: compiled here, for one coupling, number of channels and precision.
+
+A layer's sum over neighbours is linear in radial weights, in harmonics and in features, and so are its derivatives. As
+operations on tensors each coupling passes arrays of all pairs, rows and channels through memory; written out
+(`kernel_source`), what belongs to a pair stays in the processor, and coefficients that are zero cost nothing.
+docs/results/learning.md has the figures.
+
+What was compiled stays in the user's cache, under the hash of the text, the compiler and the processor. The text
+depends on integers alone, so a potential's file cannot bring code.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from saltern.progress import say
+from saltern.store import text_hash, whole_file
+
+FLAGS = ("-O2", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-std=gnu11", "-shared", "-fPIC", "-w")
+"""None of them lets sums be taken in another order: the same machine gives the same bits."""
+
+VECTOR_BYTES = 32
+"""Channels are worked on in vectors of this size (AVX2) or less."""
+
+C_NAMES = {torch.float32: "float", torch.float64: "double"}
+
+
+def lanes(channels: int, dtype: torch.dtype) -> int:
+    """Channels of a vector: the largest power of two that divides them and fits."""
+    return min(channels & -channels, VECTOR_BYTES // dtype.itemsize)
+
+
+def compiler() -> str | None:
+    """The C compiler: what `CC` names, by default `cc`."""
+    return shutil.which(os.environ.get("CC", "cc"))
+
+
+@cache
+def compiled(text: str) -> ctypes.CDLL | None:
+    """The library of a text, from the cache or made now; nothing, and a line that says so, where that fails."""
+    found = compiler()
+    if found is None:
+        return _without(f"there is no C compiler '{os.environ.get('CC', 'cc')}'")
+    try:
+        path = _cache_directory() / f"{text_hash(text, *FLAGS, str(Path(found).resolve()), _processor())}.so"
+        if not path.exists():
+            with whole_file(path) as temporary:
+                command = [found, *FLAGS, "-x", "c", "-", "-o", str(temporary)]
+                subprocess.run(command, input=text.encode(), check=True, capture_output=True)
+        return ctypes.CDLL(str(path))
+    except subprocess.CalledProcessError:
+        return _without(f"'{found}' failed")
+    except (OSError, RuntimeError) as error:
+        return _without(str(error))
+
+
+@cache
+def _without(reason: str) -> None:
+    """Say once that it will be slow."""
+    say(f"sums over neighbours are not compiled, which makes networks several times slower: {reason}")
+
+
+def _cache_directory() -> Path:
+    """Where compiled kernels are kept: the user's own, for what lies there is run."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "saltern" / "kernels"
+
+
+@cache
+def _processor() -> str:
+    """What machine code depends on; nodes of a cluster share a home."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
+    return " ".join(sorted({line for line in lines if line.startswith(("flags", "model name", "Features"))}))
+
+
+def _call(function: Any, pairs: Sequence[Tensor], *arrays: Tensor | None) -> None:
+    """Run one of a kernel's functions over all pairs."""
+    pointers = [None if array is None else ctypes.c_void_p(array.data_ptr()) for array in (*pairs, *arrays)]
+    function(ctypes.c_long(len(pairs[0])), *pointers)
+
+
+class Sums(Function):
+    """Sums over neighbours (atom, row, channel), from contiguous arrays.
+
+    They are differentiable by table, factors, harmonics and features, and what is found by the last three is so
+    by table and features.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, kernel: ctypes.CDLL, rows: int, *inputs: Tensor) -> Tensor:  # noqa: D102
+        first, second, knots, *arrays = inputs
+        features = arrays[-1]
+        ctx.kernel = kernel
+        # inputs as they are: a copy made here would be cut off from what is differentiated a second time
+        ctx.save_for_backward(*inputs)
+        out = features.new_zeros(len(features), rows, features.shape[2])
+        _call(kernel.sums, (first, second, knots), *arrays, out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, pull: Tensor) -> Any:  # noqa: D102
+        learns = ctx.needs_input_grad[5]
+        found = Gradient.apply(ctx.kernel, learns, *ctx.saved_tensors, pull)  # type: ignore[no-untyped-call]
+        return None, None, None, None, None, *found
+
+
+class Gradient(Function):
+    """Derivatives of the energy by table, factors, harmonics and features, from that by the sums."""
+
+    @staticmethod
+    def forward(ctx: Any, kernel: ctypes.CDLL, learns: bool, *inputs: Tensor) -> tuple[Tensor | None, ...]:  # noqa: D102
+        first, second, knots, *arrays, pull = inputs
+        table, factors, harmonics, features = arrays
+        pull = pull.contiguous()
+        ctx.kernel = kernel
+        ctx.save_for_backward(first, second, knots, *arrays, pull)
+        by_table = torch.zeros_like(table) if learns else None
+        found = torch.empty_like(factors), torch.empty_like(harmonics), torch.zeros_like(features)
+        _call(kernel.gradient, (first, second, knots), *arrays, pull, by_table, *found)
+        if by_table is not None:
+            ctx.mark_non_differentiable(by_table)
+        return by_table, *found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, _: Tensor, *along: Tensor) -> Any:  # noqa: D102
+        first, second, knots, *arrays, pull = ctx.saved_tensors
+        found = [torch.zeros_like(arrays[0]), torch.zeros_like(arrays[3]), torch.zeros_like(pull)]
+        tangents = (tensor.contiguous() for tensor in along)
+        _call(ctx.kernel.tangent, (first, second, knots), *arrays, pull, *tangents, *found)
+        by_table, by_features, by_pull = found
+        # nobody needs second derivatives by positions; who asks for them shall not get zero
+        nothing = by_pull.new_full((), float("nan"))
+        by_factors, by_harmonics = (nothing.expand_as(array) for array in arrays[1:3])
+        return None, None, None, None, None, by_table, by_factors, by_harmonics, by_features, by_pull
