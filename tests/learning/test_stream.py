@@ -77,6 +77,18 @@ def test_every_epoch_has_its_order_which_mixes_the_shards():
     assert not np.array_equal(other, orders[0]) and not np.array_equal(other, orders[1])
 
 
+def test_shares_make_about_as_much_work():
+    sizes = np.random.default_rng(0).integers(1, 1000, 96).tolist()
+    shares = [list(ShuffledShare(96, 8, seed=1, group=Group(rank, 2), sizes=sizes)) for rank in (0, 1)]
+    work = np.array([[sum(sizes[i] for i in share) for share in of] for of in shares])
+    plain = [list(ShuffledShare(96, 8, seed=1, group=Group(rank, 2))) for rank in (0, 1)]
+    before = np.array([[sum(sizes[i] for i in share) for share in of] for of in plain])
+    assert (work[0] >= work[1]).all()
+    assert (work[0] - work[1]).mean() < 0.6 * np.abs(before[0] - before[1]).mean()
+    for step in range(12):
+        assert sorted(shares[0][step] + shares[1][step]) == sorted(plain[0][step] + plain[1][step])
+
+
 def test_a_training_that_was_stopped_goes_on_where_it_was():
     whole, rest = ShuffledShare(101, 8, seed=5), ShuffledShare(101, 8, seed=5)
     whole.set_epoch(3)

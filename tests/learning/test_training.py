@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from saltern.errors import UserError
 from saltern.frames import Frames
 from saltern.learning import held_out_errors, train
 from saltern.learning import train as training
-from saltern.learning.dataset import targets
+from saltern.learning.dataset import Examples, targets
 from saltern.potentials import Batch, Network, Potential, baseline, save
 from saltern.store import Release, collect_system, open_release, write_frames, write_release
 
@@ -70,6 +71,27 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
         place / "dataset",
     )
     return open_release(place / "dataset")
+
+
+class Held:
+    """Frames in memory, as a reader gives them."""
+
+    def __init__(self, frames: Frames) -> None:
+        self.held = frames
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+    def has(self, name: str) -> bool:
+        return name in self.held
+
+    def frames(self, indices: Sequence[int], names: Sequence[str]) -> Frames:
+        chosen = self.held.select(indices)
+        return Frames(chosen.offsets, {name: chosen[name] for name in names})
+
+    def batches(self, names: Sequence[str]) -> Iterator[Frames]:
+        if len(self.held):
+            yield self.frames(range(len(self.held)), names)
 
 
 def curve(path: Path) -> list[dict[str, str]]:
@@ -137,6 +159,21 @@ def test_no_mean_error_of_the_energy_is_left(release: Release, tmp_path: Path) -
     assert total["rmse"]["value"] == pytest.approx(within["rmse"]["value"], rel=1e-6)
 
 
+@pytest.mark.parametrize("room", [0, 15_000])
+def test_a_dataset_larger_than_memory_gives_the_same_network(
+    room: int, release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None or a few of the examples are kept; the others are made ahead, again and again."""
+    train(release, spec(), 0, tmp_path / "all.safetensors", tmp_path / "all.csv", "train")
+    monkeypatch.setattr("saltern.learning.dataset.KEPT_BYTES", room)
+    data = Examples(release.reader("train"), "coulomb", (11, 17), 4.0, torch.float32)
+    assert 0 <= len(data._kept) < len(data)
+    assert (len(data._kept) > 0) == (room > 0)
+    assert not data.complete
+    train(release, spec(), 0, tmp_path / "some.safetensors", tmp_path / "some.csv", "train")
+    assert (tmp_path / "some.safetensors").read_bytes() == (tmp_path / "all.safetensors").read_bytes()
+
+
 class StopError(Exception):
     """A kill, as far as the trainer can tell."""
 
@@ -190,7 +227,7 @@ def test_members_differ(release: Release, tmp_path: Path) -> None:
 
 
 def test_no_training_frames_is_told(release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Release, "frames", lambda *_: Frames(np.zeros(1), {}))
+    monkeypatch.setattr(Release, "reader", lambda *_: Held(Frames(np.zeros(1), {})))
     with pytest.raises(UserError, match="no training frames"):
         train(release, spec(), 0, tmp_path / "m.safetensors", tmp_path / "m.csv", "train")
 
@@ -202,12 +239,19 @@ def test_what_cannot_be_trained_or_validated_is_told(
     bromide = frames.with_arrays(numbers=np.where(frames["numbers"] == 17, 35, 11))
     bare = Frames(frames.offsets, {name: array for name, array in frames.arrays.items() if name != "stress"})
     outputs = (0, tmp_path / "m.safetensors", tmp_path / "m.csv", "train")
-    monkeypatch.setattr(Release, "frames", lambda _, split: bromide if split == "validation" else frames)
+    monkeypatch.setattr(Release, "reader", lambda _, split: Held(bromide if split == "validation" else frames))
     with pytest.raises(UserError, match="Br is in validation frames, but in no training frame"):
         train(release, spec(), *outputs)
-    monkeypatch.setattr(Release, "frames", lambda _, split: bare if split == "train" else bare.select([]))
+    monkeypatch.setattr(Release, "reader", lambda _, split: Held(bare if split == "train" else bare.select([])))
     with pytest.raises(UserError, match="stress_weight"):
         train(release, spec(stress_weight=1.0), *outputs)
+    free = frames.with_arrays(energy=np.full(4, np.nan))
+    monkeypatch.setattr(Release, "reader", lambda *_: Held(free))
+    with pytest.raises(UserError, match="energy_weight: 1 needs energies of all labels; a mean force has none"):
+        train(release, spec(), *outputs)
+    train(release, spec(epochs=1, energy_weight=0.0), *outputs)
+    assert curve(tmp_path / "m.csv")[0]["validation_energy_rmse_meV_atom"] == ""
+    monkeypatch.setattr(Release, "reader", lambda _, split: Held(bare if split == "train" else bare.select([])))
     train(release, spec(epochs=1), *outputs)
     (row,) = curve(tmp_path / "m.csv")
     assert row["validation_force_rmse_meV_A"] == "", "nothing to validate on: an empty cell"

@@ -233,7 +233,7 @@ class StudentConfig(Section):
 class TrainConfig(Section):
     """How the network is trained."""
 
-    NUMERICS: ClassVar[int] = 1
+    NUMERICS: ClassVar[int] = 2
 
     epochs: int = Field(500, ge=1)
     """Passes over the training frames; the learning rate follows a cosine to zero over all of them."""

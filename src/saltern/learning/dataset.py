@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from saltern.frames import Array, Frames
+from saltern.learning.stream import ReleaseFrames
 from saltern.potentials import Batch, Graph, NeighbourList, baseline
+from saltern.store import FrameReader
+
+KEPT_BYTES = 2 * 10**9
+"""Memory for examples, which spares reading frames and finding their pairs again; a job has twice as much."""
+
+TOGETHER = 16
+"""Examples that are made at once when all are gone through."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,11 @@ class Example:
     stress: Tensor
     volume: float
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return sum(value.nbytes for value in vars(self).values() if isinstance(value, Tensor))
+
 
 def examples(frames: Frames, kind: str, species: Sequence[int], cutoff: float, dtype: torch.dtype) -> list[Example]:
     """Every frame with its pairs and targets; `species` are the network's atomic numbers, ascending."""
@@ -66,6 +81,77 @@ def examples(frames: Frames, kind: str, species: Sequence[int], cutoff: float, d
             )
         )
     return found
+
+
+class Examples(Sequence[Example]):
+    """The examples of some frames of a release.
+
+    They are made when they are asked for, and as many are kept as fit into `KEPT_BYTES`: a dataset may be larger than
+    memory.
+
+    Attributes:
+        energy: (frame,) eV, minus the baseline.
+        composition: (frame, species) atoms of each species.
+        scale: root mean square of a force component minus the baseline (eV/Å).
+        neighbours: average number of neighbours of an atom.
+    """
+
+    def __init__(
+        self, reader: FrameReader, kind: str, species: Sequence[int], cutoff: float, dtype: torch.dtype
+    ) -> None:
+        """Make every example once.
+
+        Args:
+            reader: the frames.
+            kind: of the baseline.
+            species: the network's atomic numbers, ascending.
+            cutoff: of the pairs (Å).
+            dtype: of the vectors.
+        """
+        self._frames = ReleaseFrames(reader)
+        self._make = partial(examples, kind=kind, species=species, cutoff=cutoff, dtype=dtype)
+        self._kept: dict[int, Example] = {}
+        self._room = KEPT_BYTES
+        facts = [self._fact(e, len(species)) for e in self]
+        self.energy = np.array([fact[0] for fact in facts])
+        self.composition = np.array([fact[1] for fact in facts]).reshape(len(facts), len(species))
+        atoms = max(int(self.composition.sum()), 1)
+        self.scale = float(np.sqrt(sum(fact[2] for fact in facts) / (3 * atoms))) or 1.0
+        self.neighbours = max(2 * sum(fact[3] for fact in facts) / atoms, 1.0)
+
+    @staticmethod
+    def _fact(example: Example, species: int) -> tuple[float, Array, float, int]:
+        """Energy, composition, sum of the squared forces and number of pairs."""
+        composition = np.bincount(example.species, minlength=species)
+        return example.energy, composition, float(example.forces.square().sum()), len(example.first)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all are kept, so that none is read again."""
+        return len(self._kept) == len(self)
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self._frames)
+
+    def __iter__(self) -> Iterator[Example]:
+        """All of them, in order, some in memory at a time."""
+        for start in range(0, len(self), TOGETHER):
+            yield from self.get(range(start, min(start + TOGETHER, len(self))))
+
+    def __getitem__(self, index: Any) -> Any:
+        """One, or the list of a slice."""
+        return self.get(range(len(self))[index]) if isinstance(index, slice) else self.get([index])[0]
+
+    def get(self, indices: Sequence[int]) -> list[Example]:
+        """Some of them; those that are not kept are read at once."""
+        missing = [i for i in indices if i not in self._kept]
+        made = dict(zip(missing, self._make(self._frames.__getitems__(missing)), strict=True)) if missing else {}
+        for i, example in made.items():
+            if self._room >= example.nbytes:
+                self._room -= example.nbytes
+                self._kept[i] = example
+        return [made[i] if i in made else self._kept[i] for i in indices]
 
 
 @dataclass(frozen=True)

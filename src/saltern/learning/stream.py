@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import torch
 from torch.utils.data import Dataset, Sampler
@@ -13,6 +14,8 @@ from saltern.errors import UserError
 from saltern.frames import Frames
 from saltern.learning.group import ALONE, Group
 from saltern.store import TRAINING, FrameReader, text_hash
+
+Item = TypeVar("Item")
 
 AHEAD = 2
 """Mini-batches that each worker reads ahead."""
@@ -50,15 +53,25 @@ class ShuffledShare(Sampler[list[int]]):
     by step; in a mini-batch of fewer frames than processes some have none.
     """
 
-    def __init__(self, frames: int, batch: int, seed: int, group: Group = ALONE) -> None:
-        """Args: number of frames, frames in a mini-batch of all processes, seed, and which process this is.
+    def __init__(
+        self, frames: int, batch: int, seed: int, group: Group = ALONE, sizes: Sequence[int] | None = None
+    ) -> None:
+        """Say what there is and how it is divided.
+
+        Args:
+            frames: how many there are.
+            batch: frames in a mini-batch of all processes.
+            seed: another seed, another order.
+            group: the processes of the training.
+            sizes: (frame,) work that a frame makes; where given, a mini-batch begins with its largest frames, so that
+                all shares make about as much.
 
         Raises:
             UserError: when a mini-batch has no frame.
         """
         if batch < 1:
             raise UserError(f"batch: {batch} frames; at least 1")
-        self.frames, self.batch, self.seed, self.group = frames, batch, seed, group
+        self.frames, self.batch, self.seed, self.group, self.sizes = frames, batch, seed, group, sizes
         self.epoch = self.start = 0
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
@@ -77,12 +90,19 @@ class ShuffledShare(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         """The shares, in order."""
+        return (list(self.group.share(batch)) for batch in self.whole())
+
+    def whole(self) -> Iterator[list[int]]:
+        """The mini-batches of all processes, in order."""
         # a hash, for torch takes the lower half of a seed only
         number = int(text_hash(str(self.seed), str(self.epoch))[:8], 16)
         generator = torch.Generator().manual_seed(number)
         order = torch.randperm(self.frames, generator=generator)
         for first in range(self.start * self.batch, self.frames, self.batch):
-            yield list(self.group.share(order[first : first + self.batch].tolist()))
+            batch: list[int] = order[first : first + self.batch].tolist()
+            if self.sizes is not None:
+                batch.sort(key=self.sizes.__getitem__, reverse=True)
+            yield batch
 
 
 class Loader(Iterable[Frames]):
@@ -122,17 +142,22 @@ class Loader(Iterable[Frames]):
 
     def __iter__(self) -> Iterator[Frames]:
         """The mini-batches, in order."""
-        if not self._workers:
-            yield from map(self.data.__getitems__, self.batches)
-            return
-        with ThreadPoolExecutor(self._workers) as pool:
-            ahead: deque[Future[Frames]] = deque()
-            try:
-                for share in self.batches:
-                    ahead.append(pool.submit(self.data.__getitems__, share))
-                    if len(ahead) > AHEAD * self._workers:
-                        yield ahead.popleft().result()
-                while ahead:
+        return read_ahead(self.data.__getitems__, self.batches, self._workers)
+
+
+def read_ahead(read: Callable[[Sequence[int]], Item], shares: Iterable[Sequence[int]], workers: int) -> Iterator[Item]:
+    """What `read` makes of each share, in order; some are read ahead by `workers` threads, where there are any."""
+    if not workers:
+        yield from map(read, shares)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        ahead: deque[Future[Item]] = deque()
+        try:
+            for share in shares:
+                ahead.append(pool.submit(read, share))
+                if len(ahead) > AHEAD * workers:
                     yield ahead.popleft().result()
-            finally:
-                pool.shutdown(cancel_futures=True)
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)

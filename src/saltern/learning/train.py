@@ -12,13 +12,13 @@ import torch
 
 from saltern.config import TrainConfig, TrainSpec
 from saltern.errors import UserError
-from saltern.frames import Frames
 from saltern.learning.curve import Curve, Row
-from saltern.learning.dataset import Example, Minibatch, collate, examples
+from saltern.learning.dataset import Example, Examples, Minibatch, collate
 from saltern.learning.group import ALONE, Group
+from saltern.learning.stream import ShuffledShare, read_ahead
 from saltern.potentials import Network, chosen_device, closest, derivatives, element_charges, save
 from saltern.progress import track
-from saltern.store import Release, text_hash, whole_file
+from saltern.store import FrameReader, Release, text_hash, whole_file
 
 CHECKPOINT_INTERVAL_S = 15.0
 """A killed training loses about this much."""
@@ -66,8 +66,7 @@ def train(
             or stresses are asked for that were not labelled.
         LostProcessError: when another process of the group has ended.
     """
-    frames = release.frames("train")
-    validation = release.frames("validation")
+    frames, validation = release.reader("train"), release.reader("validation")
     _check(frames, validation, spec, release.directory)
     run = _Training(frames, validation, spec, member, group)
     identity = text_hash(release.manifest["root_hash"], spec.model_dump_json(exclude=OF_GROUP), str(member))
@@ -84,12 +83,11 @@ def train(
         for epoch in track(remaining, what, spec.train.epochs, "epoch", run.epoch, rows.note):
             rows.add(run.one_epoch(epoch == remaining[-1], keep))
         told = {"spec": spec.model_dump(exclude=OF_GROUP), "member": member, "processes": group.size}
-        systems = zip(frames["system"].tolist(), frames["permittivity"].tolist(), strict=True)
         about = {
             "baseline": spec.baseline.kind,
             "closest": run.closest(),
-            "charges": element_charges(frames),
-            "permittivities": dict(sorted(set(systems))),
+            "charges": _charges(frames),
+            "permittivities": _permittivities(release),
             "training": {"dataset": release.manifest["root_hash"], **told},
         }
         save(output, run.averaged(), about)
@@ -112,68 +110,92 @@ def _now_and_then(work: Callable[[], None]) -> Callable[[], None]:
     return maybe
 
 
-def _check(frames: Frames, validation: Frames, spec: TrainSpec, where: Path) -> None:
+def _check(frames: FrameReader, validation: FrameReader, spec: TrainSpec, where: Path) -> None:
     """Refuse frames that cannot be trained on, or validated with what is trained on."""
     from ase.data import chemical_symbols
 
     if not len(frames):
         raise UserError(f"{where}: no training frames; more trajectories or smaller held-out fractions")
-    unknown = sorted(set(validation["numbers"].tolist()) - set(frames["numbers"].tolist())) if len(validation) else []
+    unknown = sorted(set(_elements(validation)) - set(_elements(frames)))
     if unknown:
         names = ", ".join(chemical_symbols[z] for z in unknown)
         raise UserError(f"{where}: {names} is in validation frames, but in no training frame; add trajectories")
-    if spec.train.energy_weight and not np.isfinite(frames["energy"]).all():
+    if spec.train.energy_weight and not _known(frames, "energy"):
         allowed = "needs energies of all labels; a mean force has none, so train.energy_weight: 0"
         raise UserError(f"{where}: train.energy_weight: {spec.train.energy_weight:g} {allowed}")
-    if spec.train.stress_weight and not np.isfinite(frames.arrays.get("stress", np.nan)).all():
+    if spec.train.stress_weight and not _known(frames, "stress"):
         raise UserError(f"{where}: train.stress_weight: {spec.train.stress_weight:g} needs stresses of all labels")
 
 
-def _normalisation(data: Sequence[Example]) -> dict[str, float]:
-    """What the training frames fix before training: scale of forces and average number of neighbours."""
-    forces = torch.cat([e.forces for e in data])
-    neighbours = 2 * sum(len(e.first) for e in data) / len(forces)
-    return {"scale": float(forces.square().mean().sqrt()) or 1.0, "neighbours": max(neighbours, 1.0)}
+def _elements(reader: FrameReader) -> list[int]:
+    """Atomic numbers that occur, ascending."""
+    found = {int(z) for frames in reader.batches(names=["numbers"]) for z in np.unique(frames["numbers"])}
+    return sorted(found)
 
 
-def _fit_shifts(network: Network, data: Sequence[Example], device: torch.device, group: Group) -> None:
+def _known(reader: FrameReader, name: str) -> bool:
+    """Whether every frame has a quantity."""
+    return reader.has(name) and all(np.isfinite(f[name]).all() for f in reader.batches(names=[name]))
+
+
+def _charges(reader: FrameReader) -> dict[str, float | None]:
+    """Charge of every element in e, by symbol, None where it differs from atom to atom."""
+    found: dict[str, float | None] = {}
+    names = ["numbers", *(["charges"] if reader.has("charges") else [])]
+    for frames in reader.batches(names=names):
+        for element, charge in element_charges(frames).items():
+            found[element] = charge if found.get(element, charge) == charge else None
+    return found
+
+
+def _permittivities(release: Release) -> dict[str, float]:
+    """Relative permittivity of every system that is trained on, where it is known."""
+    rows = release.index[release.index["split"] == "train"]
+    if "permittivity" not in rows:
+        return {}
+    return dict(sorted(set(zip(rows["system"].tolist(), rows["permittivity"].tolist(), strict=True))))
+
+
+def _fit_shifts(network: Network, data: Examples, device: torch.device, group: Group) -> None:
     """Set the energies of the free atoms by least squares; where compositions leave a choice, to the smallest.
 
     Where labels have no energy they are 0.
     """
     network.shifts.zero_()
-    if not all(np.isfinite(e.energy) for e in data):
+    if not np.isfinite(data.energy).all():
         return
     found = torch.zeros(len(data), dtype=torch.float64)
     with torch.no_grad():
         for part in group.share(_parts(data)):
             found[part] = network(collate(data[part], device).graph).cpu()
-    counts = np.array([np.bincount(e.species, minlength=len(network.species)) for e in data])
-    left = np.array([e.energy for e in data]) - group.sum(found).numpy()
-    network.shifts.copy_(torch.from_numpy(np.linalg.lstsq(counts.astype(float), left, rcond=None)[0]))
+    left = data.energy - group.sum(found).numpy()
+    network.shifts.copy_(torch.from_numpy(np.linalg.lstsq(data.composition.astype(float), left, rcond=None)[0]))
 
 
 class _Training:
     """Everything that changes while a network is trained."""
 
-    def __init__(self, frames: Frames, validation: Frames, spec: TrainSpec, member: int, group: Group) -> None:
+    def __init__(
+        self, frames: FrameReader, validation: FrameReader, spec: TrainSpec, member: int, group: Group
+    ) -> None:
         self.config, self.group = spec.train, group
         dtype = getattr(torch, spec.train.precision)
         self.device = chosen_device(spec.train.device)
-        species = tuple(int(z) for z in np.unique(frames["numbers"]))
+        species = tuple(_elements(frames))
         arguments = (spec.baseline.kind, species, spec.student.r_max_A, dtype)
-        self.data = examples(frames, *arguments)
-        self.validation = examples(validation, *arguments) if len(validation) else []
+        self.data = Examples(frames, *arguments)
+        self.validation = Examples(validation, *arguments)
         seed = spec.train.seed + member
         self.network = Network(
-            spec.student, species, shifts=[0.0] * len(species), seed=seed, dtype=dtype, **_normalisation(self.data)
-        ).to(self.device)
+            spec.student, species, shifts=[0.0] * len(species), seed=seed, dtype=dtype,
+            scale=self.data.scale, neighbours=self.data.neighbours,
+        ).to(self.device)  # fmt: skip
         _fit_shifts(self.network, self.data, self.device, group)
         self.average = [weight.detach().clone() for weight in self.network.parameters()]
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.config.learning_rate, betas=BETAS)
-        self.generator = np.random.default_rng(seed)
-        self.epoch, self.step = 0, 0
-        self.left: list[int] = []
+        self.sizes = self.data.composition.sum(axis=1)
+        self.batches = ShuffledShare(len(self.data), self.config.batch, seed, group, self.sizes.tolist())
+        self.epoch, self.step, self.done = 0, 0, 0
         self.losses: list[float] = []
         self.rows: list[Row] = []
         self.cpu_before, self.cpu_seconds, self.begun = 0.0, 0.0, time.process_time()
@@ -185,13 +207,13 @@ class _Training:
 
     def one_epoch(self, last: bool, after_step: Callable[[], None]) -> Row:
         """Every training frame once, or what is left of an epoch that was cut; the last epoch is always validated."""
-        if not (self.left or self.losses):
-            self.left = self.generator.permutation(len(self.data)).tolist()
-        while self.left:
-            chosen, self.left = self.left[: self.config.batch], self.left[self.config.batch :]
-            self.losses.append(self._one_step(chosen))
+        self.batches.set_epoch(self.epoch, self.done)
+        shares = read_ahead(self.data.get, self.batches, workers=0 if self.data.complete else 1)
+        for chosen, mine in zip(self.batches.whole(), shares, strict=True):
+            self.losses.append(self._one_step(chosen, mine))
+            self.done += 1
             after_step()
-        self.epoch += 1
+        self.epoch, self.done = self.epoch + 1, 0
         errors: tuple[float | None, float | None] = (None, None)
         if self.validation and (last or self.epoch % self.config.validate_every == 0):
             errors = _errors(self.averaged(), self.validation, self.device, self.group)
@@ -207,11 +229,12 @@ class _Training:
         rise = min(1.0, (self.step + 1) / (WARM_UP * self.steps))
         return float(self.config.learning_rate * rise * 0.5 * (1 + np.cos(np.pi * done)))
 
-    def _one_step(self, chosen: Sequence[int]) -> float:
+    def _one_step(self, chosen: Sequence[int], mine: Sequence[Example]) -> float:
+        """One step on a mini-batch, of which `mine` is this process's share."""
         for group in self.optimiser.param_groups:
             group["lr"] = self._learning_rate()
         self.optimiser.zero_grad()
-        own = self._share_of_gradients(chosen)
+        own = self._share_of_gradients(chosen, mine)
         also = [own, time.process_time() - self.begun]
         loss, seconds = self.group.sum_gradients(list(self.network.parameters()), also)
         self.cpu_seconds = self.cpu_before + seconds
@@ -223,16 +246,12 @@ class _Training:
             torch._foreach_lerp_(self.average, list(self.network.parameters()), 1 - decay)
         return loss
 
-    def _share_of_gradients(self, chosen: Sequence[int]) -> float:
+    def _share_of_gradients(self, chosen: Sequence[int], mine: Sequence[Example]) -> float:
         """Set the gradients of this process's share of a mini-batch, and return its share of the loss."""
-        if self.group.size > 1:
-            # the largest first, so that all have about as much to do
-            chosen = sorted(chosen, key=lambda i: -len(self.data[i].first))
-        mine = self.group.share(chosen)
         if not mine:
             return 0.0
-        batch = collate([self.data[i] for i in mine], self.device)
-        atoms = len(batch.graph.species) / sum(len(self.data[i].species) for i in chosen)
+        batch = collate(mine, self.device)
+        atoms = len(batch.graph.species) / int(self.sizes[list(chosen)].sum())
         loss = _loss(self.network, batch, self.config, len(mine) / len(chosen), atoms)
         weights = list(self.network.parameters())
         # not backward(), which would go on to the positions
@@ -252,8 +271,7 @@ class _Training:
 
     def closest(self) -> list[list[float]]:
         """Shortest distances between elements in the training frames."""
-        pairs = [(e.vectors, e.species[e.first], e.species[e.second]) for e in self.data]
-        return closest(self.network.species, pairs)
+        return closest(self.network.species, ((e.vectors, e.species[e.first], e.species[e.second]) for e in self.data))
 
     def write(self, path: Path, identity: str) -> None:
         """Keep the state."""
@@ -262,9 +280,8 @@ class _Training:
             "network": self.network.state_dict(),
             "average": self.average,
             "optimiser": self.optimiser.state_dict(),
-            "generator": self.generator.bit_generator.state,
-            "counts": (self.epoch, self.step, self.cpu_seconds),
-            "cut": (self.left, self.losses),
+            "counts": (self.epoch, self.step, self.done, self.cpu_seconds),
+            "losses": self.losses,
             "rows": [tuple(row) for row in self.rows],
         }
         with whole_file(path) as temporary:
@@ -277,9 +294,8 @@ class _Training:
             self.network.load_state_dict(state["network"])
             self.average = [average.to(self.device) for average in state["average"]]
             self.optimiser.load_state_dict(state["optimiser"])
-            self.generator.bit_generator.state = state["generator"]
-            self.epoch, self.step, self.cpu_before = state["counts"]
-            self.left, self.losses = state["cut"]
+            self.epoch, self.step, self.done, self.cpu_before = state["counts"]
+            self.losses = state["losses"]
             self.rows = [Row(*row) for row in state["rows"]]
         return list(self.rows)
 
@@ -314,9 +330,7 @@ def _loss(network: Network, batch: Minibatch, config: TrainConfig, frames: float
     return loss
 
 
-def _errors(
-    network: Network, data: Sequence[Example], device: torch.device, group: Group
-) -> tuple[float, float | None]:
+def _errors(network: Network, data: Examples, device: torch.device, group: Group) -> tuple[float, float | None]:
     """Root mean square errors of forces (meV/Å) and energies per atom (meV), None where labels have no energy."""
     squares = torch.zeros(2, dtype=torch.float64)
     for part in group.share(_parts(data)):
@@ -326,6 +340,6 @@ def _errors(
         squares[0] += float((forces - batch.forces).square().sum())
         squares[1] += float(((found.detach() - batch.energy) / batch.atoms).square().sum())
     force, energy = group.sum(squares).tolist()
-    components = sum(e.forces.numel() for e in data)
+    components = 3 * int(data.composition.sum())
     of_energy = 1000 * float(np.sqrt(energy / len(data))) if np.isfinite(energy) else None
     return 1000 * float(np.sqrt(force / components)), of_energy

@@ -7,7 +7,7 @@ STIFFNESS · (R - r)³, which is zero on every training frame, so nothing has to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -44,7 +44,7 @@ class Core:
         return energy, forces, push.new_zeros(batch.systems, 3, 3).index_add(0, system, outer)
 
 
-def closest(species: Sequence[int], pairs: Sequence[tuple[Tensor, Tensor, Tensor]]) -> list[list[float]]:
+def closest(species: Sequence[int], pairs: Iterable[tuple[Tensor, Tensor, Tensor]]) -> list[list[float]]:
     """Shortest distance of every pair of elements in some frames, (species, species), Å.
 
     Elements that never came within the cutoff of each other get the sum of their covalent radii.
