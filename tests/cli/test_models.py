@@ -1,0 +1,37 @@
+"""What `saltern observe` reads."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from saltern.cli import main
+from saltern.config import ObserveConfig, ObserveSpec
+from saltern.frames import Frames
+from saltern.observables import measure
+from saltern.store import write_frames
+
+
+def walk(name: str, seed: int) -> Frames:
+    """Ten neutral atoms and an ion of either sign that walk at random."""
+    steps = np.random.default_rng(seed).normal(scale=0.3, size=(120, 12, 3))
+    return Frames.uniform(
+        np.array([11, 17] + [18] * 10), 120, positions=np.cumsum(steps, axis=0), velocities=steps, cell=12 * np.eye(3),
+        charges=np.array([1.0, -1.0] + [0.0] * 10), molecules=np.arange(12), trajectory=np.array([name]),
+        system=np.array(["walk"]), temperature=300.0, time=np.arange(120) * 10.0,
+        kinetic_energy=1.0 + steps[:, 0, 0], conserved_energy=1e-4 * steps[:, 0, 1],
+    )  # fmt: skip
+
+
+def test_observe_finds_every_trajectory_of_every_file(tmp_path: Path) -> None:
+    """As if all were in memory, with everything in them."""
+    replicas = [walk(f"r000{i}", i) for i in range(3)]
+    write_frames(tmp_path / "r0000.h5", Frames.concatenate(replicas[:2]))
+    write_frames(tmp_path / "r0001.h5", replicas[2])
+    spec = ObserveSpec(observe=ObserveConfig())
+    files = [str(tmp_path / f"r000{i}.h5") for i in range(2)]
+    assert main(["observe", *files, str(tmp_path / "p.json"), "--spec", spec.model_dump_json()]) == 0
+    expected = measure(replicas, spec.observe.properties, spec.observe.rdf_bin_A, spec.observe.blocks)
+    assert json.loads((tmp_path / "p.json").read_text()) == json.loads(json.dumps(expected))
+    assert expected["replicas"] == 3
+    assert expected["drift"]["energy_drift"]["value"] is not None
