@@ -96,7 +96,7 @@ class Convolution(nn.Module):
         near = torch.stack([table.index_select(0, geometry.knots + n) for n in range(4)], 1)
         weights = torch.bmm(geometry.factors.unsqueeze(1), near).view(len(near), len(self.paths), self.channels)
         weights = weights.index_select(1, self.row_path)
-        coupled = (geometry.harmonics @ self.coefficients).view(len(weights), len(self.row_path), -1)
+        coupled = (geometry.harmonics @ self.coefficients).view(len(weights), len(self.row_path), len(self.signs))
         to_first = weights * torch.bmm(coupled, x.index_select(0, graph.second))
         to_second = weights * torch.bmm(coupled, (x * self.signs).index_select(0, graph.first))
         none: Tensor = to_first.new_zeros(1, 1, 1).expand(len(x), *to_first.shape[1:])
