@@ -186,7 +186,7 @@ def test_time_limit(campaign, rng, injected, engine, number):
     run, before = at.struck(
         rng, lambda _run, jobs: at.here.ask("scontrol", "update", f"jobid={jobs[0]['job']}", "EndTime=now+1")
     )
-    ended(run)
+    ended(run, 500)  # what ended the attempts is told at the end
     assert "time limit" in at.here.said()
     at.finish(before, injection)
 
