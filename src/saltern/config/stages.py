@@ -206,8 +206,8 @@ class StudentConfig(Section):
     NUMERICS: ClassVar[int] = 2
 
     network: Literal["equivariant", "cartesian"] = "equivariant"
-    """`equivariant`: NequIP's interaction layers (Batzner et al., Nat. Commun. 13, 2453 (2022)), the accurate one;
-    `cartesian`: scalars and vectors in the manner of PaiNN (Schütt et al., ICML 2021), the quick one."""
+    """`equivariant`: NequIP's interaction layers (Batzner et al., Nat. Commun. 13, 2453 (2022)), the measured one;
+    `cartesian`: scalars and vectors in the manner of PaiNN (Schütt et al., ICML 2021)."""
     r_max_A: float = Field(5.0, gt=1, le=20)
     """Cutoff of one interaction layer (Å); 5.0 is the published choice for all-atom water."""
     layers: int = Field(3, ge=1, le=6)

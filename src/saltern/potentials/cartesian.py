@@ -1,4 +1,4 @@
-"""A network of scalars and vectors, in the manner of PaiNN: quick to train and to run.
+"""A network of scalars and vectors, in the manner of PaiNN.
 
 K. T. Schütt, O. T. Unke, M. Gastegger, ICML 2021 (arXiv 2102.03150). Messages carry neighbours' scalars, their vectors
 and directions times scalars, and here scalar products of vectors with directions too, each weighed by learned functions
