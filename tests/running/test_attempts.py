@@ -42,6 +42,9 @@ def outcomes(tmp_path: Path, text: str) -> list[str]:
         (ERROR, ["error"]),
         # the stage is done, but the job was ended before Snakemake had checked what it made
         ("1 of 1 steps (100%) done\n" + KILLED.format(" DUE TO TIME LIMIT"), ["time limit"]),
+        # both have said that it is done, and yet SLURM ended the job, and Snakemake will start it again
+        (DONE + KILLED.format(" DUE TO TIME LIMIT"), ["time limit"]),
+        (KILLED.format(" DUE TO PREEMPTION") + DONE, []),
         # it may still run
         ("", []),
     ],

@@ -104,10 +104,11 @@ def _outcomes(text: str) -> list[Outcome | Literal["done"] | None]:
 
 def _outcome(attempt: str) -> Outcome | Literal["done"] | None:
     """How an attempt ended by the text of its log."""
-    # two Snakemakes run in each job, one in the other, and both must have said it
-    if attempt.count(_DONE) == 2:
-        return "done"
-    return next((outcome for sign, outcome in _SIGNS if re.search(sign, attempt, re.IGNORECASE)), None)
+    # two Snakemakes run in each job, one in the other, and both must have said it; SLURM may end the job even then
+    done = attempt.count(_DONE) == 2
+    left = attempt.rpartition(_DONE)[2] if done else attempt
+    found = next((outcome for sign, outcome in _SIGNS if re.search(sign, left, re.IGNORECASE)), None)
+    return found or ("done" if done else None)
 
 
 def _accounted(jobs: Iterable[int]) -> dict[int, Outcome]:
