@@ -185,7 +185,8 @@ class Campaign(Section):
     systems: tuple[SystemEntry, ...] = Field(min_length=1)
     """Systems: a list of entries, or the path of a table (`systems.tsv`, tab-separated, one row an entry)."""
     levels: tuple[Level, ...] = Field(min_length=1, max_length=1)
-    """Levels, from the most expensive teacher down. One so far: the `ions` level is being built."""
+    """Levels, from the most expensive teacher down. One so far, of all atoms, or of ions with a teacher that moves; a
+    level whose teacher is the level above is being built."""
     limits: LimitsConfig = LimitsConfig()
     """What the campaign may take."""
 
