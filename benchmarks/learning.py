@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +66,34 @@ def frames_of(arrays: dict[str, Array], which: str) -> Frames:
     return Frames.uniform(arrays["numbers"], len(chosen), **{name: arrays[name][chosen] for name in names})
 
 
+class Held:
+    """Frames in memory, as a release's reader gives them."""
+
+    def __init__(self, frames: Frames) -> None:
+        self.held = frames
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+    def has(self, name: str) -> bool:
+        return name in self.held
+
+    def frames(self, indices: Sequence[int], names: Sequence[str]) -> Frames:
+        chosen = self.held.select(indices)
+        return Frames(chosen.offsets, {name: chosen[name] for name in names})
+
+    def batches(self, names: Sequence[str]) -> Iterator[Frames]:
+        if len(self.held):
+            yield self.frames(range(len(self.held)), names)
+
+
 def training(arrays: dict[str, Array], contender: str, seed: int, epochs: int) -> _Training:
     """A training as `saltern train` does it."""
     told = OURS[contender]
     train = TrainConfig(epochs=epochs, seed=seed, device="cpu", **told["train"])
     spec = TrainSpec(baseline=BaselineConfig(kind="none"), student=StudentConfig(**told["student"]), train=train)
     train_frames, nothing = frames_of(arrays, "train"), frames_of(arrays, "held_out").select([])
-    return _Training(train_frames, nothing, spec, 0, ALONE)
+    return _Training(Held(train_frames), Held(nothing), spec, 0, ALONE)  # type: ignore[arg-type]
 
 
 def errors(run: _Training, held_out: Frames) -> tuple[float, float]:
@@ -92,7 +114,7 @@ def learn(arrays: dict[str, Array], contender: str, seconds: float, seed: int) -
     trial = training(arrays, contender, seed, 1)
     begun = time.process_time()
     for index in range(20):
-        trial._one_step([index])
+        trial._one_step([index], trial.data.get([index]))
     per_epoch = (time.process_time() - begun) / 20 * len(trial.data)
     epochs = max(1, round(seconds / per_epoch))
     run, held_out = training(arrays, contender, seed, epochs), frames_of(arrays, "held_out")
@@ -119,7 +141,7 @@ def speed(arrays: dict[str, Array], contender: str, calls: int = 20) -> dict[str
         begun = time.process_time()
         potential.evaluate(batch)
         between = time.process_time()
-        run._one_step([index])
+        run._one_step([index], run.data.get([index]))
         found["step"].append(between - begun)
         found["train"].append(time.process_time() - between)
     times = {name: 1000 * statistics.median(parts[3:]) for name, parts in found.items()}
