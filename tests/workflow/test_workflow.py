@@ -139,6 +139,8 @@ def test_a_level_of_ions_is_the_same_pipeline(run: Run) -> None:
     assert np.isnan(frames["energy"]).all()
     errors = json.loads((results / "ions/errors.json").read_text())["errors"]
     assert [row["what"] for row in errors] == ["force", "force on Na", "force on Cl"]
+    [properties] = (results / "ions/properties").glob("*.json")
+    assert [entry["pair"] for entry in json.loads(properties.read_text())["pmf"]][1] == ["Na", "Cl"]
     [trajectory] = (results / "ions/trajectories").rglob("*.h5")
     assert set(read_frames(trajectory)["numbers"].tolist()) == {11, 17}
     assert (results / "report.html").stat().st_size > 10_000

@@ -308,13 +308,13 @@ class ObserveConfig(Section):
 
     NUMERICS: ClassVar[int] = 1
 
-    properties: tuple[Literal["rdf", "coordination", "diffusion", "drift"], ...] = (
+    properties: tuple[Literal["rdf", "coordination", "pmf", "diffusion", "drift"], ...] = (
         "rdf",
         "coordination",
         "diffusion",
         "drift",
     )
-    """What is measured."""
+    """What is measured; `pmf` is the potential of mean force of ions, with and without the screened Coulomb energy."""
     rdf_bin_A: float = Field(0.05, gt=0, le=1)
     """Bin width of radial distribution functions (Å)."""
     blocks: int = Field(5, ge=2, le=100)

@@ -5,6 +5,7 @@ from saltern.observables.conservation import energy_drift, kinetic_temperature
 from saltern.observables.coordination import Coordination, coordination_number, first_peak, first_shell
 from saltern.observables.diffusion import Diffusion, diffusion, finite_size_correction, water_viscosity
 from saltern.observables.measure import MEASURED, measure
+from saltern.observables.pmf import MeanForce, bjerrum_length, mean_force
 from saltern.observables.rdf import RadialDistribution, radial_distribution
 from saltern.observables.trajectory import Trajectory, perpendicular_widths
 
@@ -13,8 +14,10 @@ __all__ = [
     "Coordination",
     "Diffusion",
     "Estimate",
+    "MeanForce",
     "RadialDistribution",
     "Trajectory",
+    "bjerrum_length",
     "block_means",
     "coordination_number",
     "diffusion",
@@ -24,6 +27,7 @@ __all__ = [
     "first_peak",
     "first_shell",
     "kinetic_temperature",
+    "mean_force",
     "measure",
     "perpendicular_widths",
     "pooled",

@@ -42,9 +42,9 @@ def first_shell(rdf: RadialDistribution) -> Shell:
     g is smoothed over 0.08 Å with the shells' volumes as weights. A maximum is accepted once g has fallen from it,
     and a minimum once g has risen from it, by more than three standard errors and 0.05.
     """
-    g, error = _smooth(rdf)
-    peak = _extremum(g, error, 0)
-    minimum = None if peak is None else _extremum(-g, error, peak)
+    g, error = smoothed(rdf)
+    peak = next_maximum(g, error, 0)
+    minimum = None if peak is None else next_maximum(-g, error, peak)
     return Shell(peak, minimum)
 
 
@@ -106,14 +106,14 @@ def _kernel(rdf: RadialDistribution) -> Array:
     return np.asarray(weight / weight.sum(axis=1, keepdims=True))
 
 
-def _smooth(rdf: RadialDistribution) -> tuple[Array, Array]:
+def smoothed(rdf: RadialDistribution) -> tuple[Array, Array]:
     """Smoothed g and its standard error, bins taken as independent; an unknown error counts as zero."""
     kernel = _kernel(rdf)
     return kernel @ rdf.g, np.sqrt(kernel**2 @ np.nan_to_num(rdf.error) ** 2)
 
 
-def _extremum(g: Array, error: Array, start: int) -> int | None:
-    """First maximum from `start` on that g has significantly fallen from afterwards."""
+def next_maximum(g: Array, error: Array, start: int) -> int | None:
+    """First maximum from `start` on that g has significantly fallen from afterwards, None where there is none."""
     best = start
     for i in range(start, len(g)):
         if g[i] > g[best]:

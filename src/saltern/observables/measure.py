@@ -17,6 +17,7 @@ from saltern.observables.blocking import Estimate, estimate
 from saltern.observables.conservation import energy_drift, kinetic_temperature
 from saltern.observables.coordination import coordination_number, first_peak
 from saltern.observables.diffusion import Diffusion, diffusion, finite_size_correction, water_viscosity
+from saltern.observables.pmf import mean_force
 from saltern.observables.rdf import RadialDistribution, radial_distribution
 from saltern.observables.trajectory import Trajectory
 from saltern.units import A2_PER_FS_IN_1E9_M2_S
@@ -27,7 +28,7 @@ DIFFUSION_UNIT = "1e-9 m²/s"
 
 MEASURED = (
     "numbers", "positions", "cell", "charges", "molecules", "trajectory", "time", "temperature", "kinetic_energy",
-    "conserved_energy", "committee_spread",
+    "conserved_energy", "committee_spread", "permittivity",
 )  # fmt: skip
 """What is looked at in a trajectory; the rest, half of it, need not be read."""
 
@@ -55,8 +56,9 @@ def measure(
 
     Args:
         replicas: one trajectory each, of the same atoms at one temperature, with numbers, unwrapped positions, cell,
-            charges, molecules, time and temperature; for "drift" also conserved_energy and kinetic_energy.
-        properties: any of "rdf", "coordination", "diffusion", "drift".
+            charges, molecules, time and temperature; for "drift" also conserved_energy and kinetic_energy, for "pmf"
+            the permittivity.
+        properties: any of "rdf", "coordination", "pmf", "diffusion", "drift".
         rdf_bin_A: bin width of radial distribution functions in Å.
         blocks: blocks that each replica is cut into for standard errors.
         viscosity_mPas: viscosity in the finite-size correction of diffusion, by default that of pure water.
@@ -85,12 +87,16 @@ def measure(
         "length": _number(sum((len(t) - 1) * t.interval for t in trajectories) / 1000, "ps"),
         "temperature": _number(temperature, "K"),
     }
-    if "rdf" in properties or "coordination" in properties:
+    if {"rdf", "coordination", "pmf"} & set(properties):
         curves = _pairs(trajectories, groups, rdf_bin_A, blocks)
         if "rdf" in properties:
             result["rdf"] = [_rdf_entry(*curve) for curve in curves]
         if "coordination" in properties:
             result["coordination"] = [_coordination_entry(*shell) for shell in _shells(curves)]
+        if "pmf" in properties:
+            permittivity = float(replicas[0]["permittivity"][0])
+            ions = [curve for curve in curves if curve[0].charge and curve[1].charge]
+            result["pmf"] = [_pmf_entry(*curve, permittivity, temperature) for curve in ions]
     if "diffusion" in properties:
         followed = [g for g in groups if g.followed_as]
         result["diffusion"] = [_diffusion_entry(trajectories, g, blocks, temperature, viscosity_mPas) for g in followed]
@@ -201,6 +207,28 @@ def _coordination_entry(a: _Group, b: _Group, rdf: RadialDistribution) -> dict[s
         **_number(found.number),
         "cutoff": _number(found.cutoff, "Å"),
         "remark": "" if found.cutoff is not None else "no first minimum of g(r) above the noise",
+    }
+
+
+def _pmf_entry(
+    a: _Group, b: _Group, rdf: RadialDistribution, permittivity: float, temperature: float
+) -> dict[str, Any]:
+    """Potential of mean force of two kinds of ions."""
+    found = mean_force(rdf, a.charge * b.charge, permittivity, temperature)
+    points = {name: getattr(found, name) for name in ("contact", "barrier", "separated")}
+    return {
+        "pair": [a.name, b.name],
+        "r": _curve(found.r, unit="Å"),
+        "total": _curve(found.total, found.error, "kT"),
+        "short_range": _curve(found.short_range, found.error, "kT"),
+        **{
+            name: {
+                "position": _number(point.position if point else None, "Å"),
+                "value": _number(point.value if point else None, "kT"),
+            }
+            for name, point in points.items()
+        },
+        "remark": "short-range part: without the Coulomb energy screened by the solvent",
     }
 
 

@@ -10,6 +10,9 @@ import numpy as np
 from saltern.report.data import Curve, HealthRow, Measured, PropertyRow, SystemRow
 from saltern.report.experiment import Experiment, experiment
 
+PMF_POINTS = {"contact": "contact minimum", "barrier": "barrier", "separated": "solvent-separated minimum"}
+"""What the report calls places of a potential of mean force."""
+
 
 def curves(system: SystemRow, measured: Mapping[str, Any]) -> list[Curve]:
     """g(r) of every pair."""
@@ -37,6 +40,11 @@ def property_rows(system: SystemRow, measured: Mapping[str, Any]) -> list[Proper
         cutoff = entry["cutoff"]["value"]
         remark = entry["remark"] or f"within {cutoff:.2f} Å"
         rows.append(_row(system, "coordination number", pair, entry, remark))
+    for entry in measured.get("pmf", []):
+        pair, remark = "-".join(entry["pair"]), entry["remark"]
+        for point, name in PMF_POINTS.items():
+            rows.append(_row(system, f"{name} of the PMF, distance", pair, entry[point]["position"], remark))
+            rows.append(_row(system, f"{name} of the PMF, short-range part", pair, entry[point]["value"], remark))
     for entry in measured.get("diffusion", []):
         believed = bool(entry["diffusive"])
         remark = entry["remark"]
