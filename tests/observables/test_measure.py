@@ -48,6 +48,16 @@ def test_result_is_strict_json_with_units(result):
     assert result["length"] == {"value": pytest.approx(2 * 199.9), "error": None, "unit": "ps"}
 
 
+def test_ions_without_solvent_have_no_diffusion():
+    whole = solution(0, frames=200)
+    ions = np.arange(200 * 64).reshape(200, 64)[:, :4].ravel()
+    per_atom = ("numbers", "positions", "charges", "molecules")
+    arrays = {name: array[ions] if name in per_atom else array for name, array in whole.arrays.items()}
+    bare = measure([Frames(np.arange(201) * 4, arrays)], ["rdf", "diffusion"], 0.1, 5)
+    assert bare["diffusion"] == []
+    assert len(bare["rdf"]) == 3
+
+
 def test_pairs_are_ions_and_heavy_solvent_atoms(result):
     assert [e["pair"] for e in result["rdf"]] == [
         ["Na", "Na"],

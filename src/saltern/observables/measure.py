@@ -69,7 +69,7 @@ def measure(
         number is missing or should not be trusted.
 
     Replicas that stopped before their second frame are left out. Diffusion is measured in those that are at least
-    half as long as the longest.
+    half as long as the longest, and not at all where there is no solvent, which is what slows ions.
 
     Raises:
         SalternError: when no replica is left, or the frames of one are not evenly spaced in time.
@@ -98,7 +98,7 @@ def measure(
             ions = [curve for curve in curves if curve[0].charge and curve[1].charge]
             result["pmf"] = [_pmf_entry(*curve, permittivity, temperature) for curve in ions]
     if "diffusion" in properties:
-        followed = [g for g in groups if g.followed_as]
+        followed = [g for g in groups if g.followed_as] if any(not g.charge for g in groups) else []
         result["diffusion"] = [_diffusion_entry(trajectories, g, blocks, temperature, viscosity_mPas) for g in followed]
     if "drift" in properties:
         result["drift"] = _drift_entry(replicas, blocks)
