@@ -10,6 +10,7 @@ import pytest
 from saltern.config import (
     Cp2kTeacher,
     LabelSpec,
+    OpenmmTeacher,
     System,
     TbliteTeacher,
     expected_memory_mb,
@@ -33,7 +34,7 @@ def law(atoms: int, factor: float, exponent: float) -> float:
 def test_every_method_has_a_figure() -> None:
     offered = {
         (engine, method)
-        for engine, teacher in (("tblite", TbliteTeacher), ("cp2k", Cp2kTeacher))
+        for engine, teacher in (("tblite", TbliteTeacher), ("cp2k", Cp2kTeacher), ("openmm", OpenmmTeacher))
         for method in get_args(teacher.model_fields["method"].annotation)
     }
     assert set(FIGURES) == offered
