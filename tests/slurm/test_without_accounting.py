@@ -132,7 +132,9 @@ def test_ctrl_c_ends_the_jobs(cluster_without_accounting: Environment, workplace
     here.until(lambda: "Snakemake cancels its jobs" in here.said())
     run.send_signal(signal.SIGINT)
     assert run.wait(60) == 1, here.said()
-    assert str(tmp_path) not in here.ask("squeue", "--noheader", "--format=%Z")
+    # SLURM may take some seconds to forget jobs that have ended
+    here.until(lambda: str(tmp_path) not in here.ask("squeue", "--noheader", "--format=%Z"))
+    assert "end" not in here.lines("one.log")
 
 
 @pytest.mark.slurm
