@@ -1,5 +1,7 @@
 """Mini-batches of a release: each frame once, well mixed, the same however many read and share them."""
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -128,9 +130,35 @@ def test_the_rest_of_an_epoch_is_the_same_with_workers(reader):
     whole = energies(batches)
     batches.batches.set_epoch(2, start=5)
     assert energies(batches) == whole[5:]
+    threads = threading.active_count()
     first = iter(batches)
     next(first)
     first.close()  # ends the threads, too
-    assert threading.active_count() == 1
+    assert threading.active_count() == threads
     with pytest.raises(UserError, match="at least 0"):
         batches.batches.set_epoch(2, start=-1)
+
+
+MEMORY = """
+import sys
+from pathlib import Path
+from saltern.learning import Loader
+from saltern.store import open_release
+def peak():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024
+reader = open_release(sys.argv[1]).reader("train")
+reader.frames([0])
+Path("/proc/self/clear_refs").write_text("5")  # the peak of the imports is no part of it
+before = peak()
+count = sum(len(frames) for frames in Loader(reader, 4, seed=0))
+print(count, peak() - before)
+"""
+
+
+def test_memory_stays_flat(tmp_path):
+    place = release(tmp_path, {"a": 700, "b": 700}, atoms=1000).directory
+    done = subprocess.run([sys.executable, "-c", MEMORY, place], check=True, capture_output=True, text=True)
+    count, more = map(int, done.stdout.split())
+    assert count == 1400
+    assert sum(path.stat().st_size for path in place.rglob("*.h5")) > 60e6
+    assert more < 20e6

@@ -61,7 +61,8 @@ def _alike(batch: Frames) -> Iterator[tuple[tuple[bytes, bool], Frames]]:
     keys = [(batch.of(i, "numbers").tobytes(), value_of(batch, i, "stress") is not None) for i in range(len(batch))]
     order = sorted(range(len(batch)), key=lambda i: keys[i])
     for key, members in itertools.groupby(order, key=lambda i: keys[i]):
-        yield key, batch.select(list(members))
+        chosen = list(members)
+        yield key, batch if len(chosen) == len(batch) else batch.select(chosen)
 
 
 def _name(numbers: Array, *, with_virial: bool) -> str:
