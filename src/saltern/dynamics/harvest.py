@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from saltern.config import LabelSpec, OpenmmTeacher, SampleConfig
+from saltern.dynamics.sample import frames_of
 from saltern.engines import ClassicalTeacher, MovingTeacher, Trajectory
 from saltern.errors import SalternError, UserError
 from saltern.fields import FIELDS
@@ -104,7 +105,7 @@ class _Harvest:
         self.rows, self.kept = _rows(start, metadata), solute(start, metadata)
         self.every = teacher.timestep * max(1, round(1000 * sample.every_ps / teacher.timestep))
         self.discarded = round(1000 * sample.equilibrate_ps / self.every)
-        self.wanted = sample.frames // sample.trajectories + (number < sample.frames % sample.trajectories)
+        self.wanted = frames_of(sample, number)
         # how many frames there are is no part of what a frame is
         question = (self.every, self.discarded, self.seed, teacher.name, teacher.version, teacher.method)
         settings = str(sorted(teacher.settings.items()))

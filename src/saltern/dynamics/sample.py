@@ -53,11 +53,11 @@ def sample_with_potential(system: Frames, metadata: Mapping[str, Any], potential
     if run.stopped:
         raise SimulationError("; ".join(f"{name} {label} stopped {why}" for label, why in run.stopped.items()))
     candidates = Frames(frames.offsets, {field: frames[field] for field in KEPT})
-    wanted = [np.flatnonzero(frames["trajectory"] == label)[: _share(config, i)] for i, label in enumerate(labels)]
+    wanted = [np.flatnonzero(frames["trajectory"] == label)[: frames_of(config, i)] for i, label in enumerate(labels)]
     return candidates.select(np.concatenate(wanted))
 
 
-def _share(config: SampleConfig, trajectory: int) -> int:
+def frames_of(config: SampleConfig, trajectory: int) -> int:
     """Number of frames from one trajectory; the first ones give one more where the number does not divide."""
     return config.frames // config.trajectories + (trajectory < config.frames % config.trajectories)
 
@@ -66,7 +66,7 @@ def _as_simulation(config: SampleConfig, seed: int) -> SimulateConfig:
     """The simulation that makes the frames, which are a whole number of time steps apart."""
     every = config.timestep_fs * max(1, round(1000 * config.every_ps / config.timestep_fs))
     return SimulateConfig(
-        length_ps=_share(config, 0) * every / 1000,
+        length_ps=frames_of(config, 0) * every / 1000,
         equilibrate_ps=config.equilibrate_ps,
         timestep_fs=config.timestep_fs,
         save_every_fs=every,
