@@ -27,7 +27,7 @@ from pathlib import Path
 from saltern.running import Plan, run
 raise SystemExit(run(Plan(campaign=Path({campaign!r}), profile=Path("profile"), directory=Path.cwd(),
     snakefile=Path({snakefile!r}), arguments=["--slurm-init-seconds-before-status-checks", "3"], cancel_leftovers=False,
-    poll_s=1, patience_s=20)))
+    poll_s=1, patience_s=60)))
 """
 
 
@@ -156,7 +156,7 @@ def test_a_preempted_job_that_slurm_does_not_requeue_is_submitted_anew(
         (node,) = here.ask("squeue", "--noheader", "--partition=spotx", "--format=%N")
         # more processors than are left there
         here.ask("sbatch", f"--nodelist={node}", "--cpus-per-task=3", "--time=1", "--output=/dev/null", "--wrap=true")
-        assert run.wait(200) == 0, here.said()
+        assert run.wait(300) == 0, here.said()
     finally:
         run.kill()
     assert "SLURM does not requeue it" in here.said()
