@@ -118,6 +118,7 @@ class Shard:
                 raise UserError(f"{path}: not a valid {FORMAT} file ({error})") from error
         self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         self._repeated: dict[str, tuple[int, Array]] = {}
+        self._texts: dict[str, tuple[int, Array]] = {}
 
     def _learn(self, file: h5py.File) -> None:
         """Where everything lies; and what is small."""
@@ -211,11 +212,24 @@ class Shard:
         """
         if name not in self.names:
             raise UserError(f"{self.path}: has no {name}; it holds {', '.join(self.names)}")
-        with opened(self.path, FORMAT, FORMAT_VERSION) as file:
-            try:
-                return np.strings.decode(file[name][start:stop].astype(np.bytes_), "utf-8")
-            except DAMAGE as error:
-                raise UserError(f"{self.path}: {name} cannot be read ({error})") from error
+        if start >= stop:
+            return np.array([], np.str_)
+        chunks = range(start // TEXT_CHUNK, (stop - 1) // TEXT_CHUNK + 1)
+        texts = np.concatenate([self._inflated(name, chunk) for chunk in chunks])
+        return texts[start - chunks[0] * TEXT_CHUNK : stop - chunks[0] * TEXT_CHUNK]
+
+    def _inflated(self, name: str, chunk: int) -> Array:
+        """The texts that are deflated together; a pass over all frames inflates them once, not for each batch."""
+        known, texts = self._texts.get(name, (-1, np.array([], np.str_)))
+        if known != chunk:
+            rows = slice(chunk * TEXT_CHUNK, (chunk + 1) * TEXT_CHUNK)
+            with opened(self.path, FORMAT, FORMAT_VERSION) as file:
+                try:
+                    texts = np.strings.decode(file[name][rows].astype(np.bytes_), "utf-8")
+                except DAMAGE as error:
+                    raise UserError(f"{self.path}: {name} cannot be read ({error})") from error
+            self._texts[name] = (chunk, texts)
+        return texts
 
     def _read(self, target: memoryview, place: int) -> None:
         try:
