@@ -80,7 +80,8 @@ def _points(rdf: RadialDistribution, coulomb: Array) -> tuple[Point | None, Poin
     if not len(seen):
         return None, None, None
     first = int(seen[0])
-    values, errors = -np.log(g[first:]) - coulomb[first:], error[first:] / g[first:]
+    with np.errstate(divide="ignore", invalid="ignore"):  # where nothing is seen between two peaks
+        values, errors = -np.log(g[first:]) - coulomb[first:], error[first:] / g[first:]
     found: list[Point | None] = []
     place: int | None = 0
     for sign in (-1, 1, -1):
