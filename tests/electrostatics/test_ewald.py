@@ -9,12 +9,25 @@ import pytest
 import torch
 from torch import Tensor
 
-from saltern.electrostatics import Coulomb, screened_coulomb
+from saltern.electrostatics import Coulomb, ewald, loops, screened_coulomb
+from saltern.machine_code import compiler
 from saltern.units import COULOMB
 
 CUBE = 9.3 * torch.eye(3, dtype=torch.float64)
 TRICLINIC = torch.tensor([[9.3, 0.0, 0.0], [2.5, 8.1, 0.0], [-3.0, 2.2, 10.4]], dtype=torch.float64)
 SLAB = torch.diag(torch.tensor([6.0, 7.0, 31.0], dtype=torch.float64))
+
+
+@pytest.fixture(autouse=True, params=["loops", "operations"])
+def sums(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Everything here holds for compiled loops, and for operations on tensors."""
+    if request.param == "loops" and compiler() is None:
+        pytest.skip("needs a C compiler (cc)")
+    if request.param == "operations":
+        monkeypatch.setattr(loops, "library", lambda: None)
+    ewald._plan.cache_clear()
+    yield
+    ewald._plan.cache_clear()
 
 
 def random_ions(count: int, cell: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:

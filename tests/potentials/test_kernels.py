@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from saltern.config import StudentConfig
-from saltern.potentials import Graph, Network, derivatives, kernels
+from saltern.machine_code import compiler
+from saltern.potentials import Graph, Network, derivatives
 
 RELATIVE = {torch.float64: 1e-11, torch.float32: 2e-4}
 SHAPES = [
@@ -50,7 +51,7 @@ def everything(shape: dict[str, object], dtype: torch.dtype) -> list[torch.Tenso
 
 
 def needs_compiler() -> None:
-    if kernels.compiler() is None:
+    if compiler() is None:
         pytest.skip("needs a C compiler (cc)")
 
 
@@ -103,8 +104,8 @@ def test_what_was_compiled_is_kept_and_what_cannot_be_is_told(tmp_path: Path) ->
     assert {file.suffix for file in made} == {".so"}
     assert evaluated(tmp_path) == (energy, said)
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "saltern/kernels").iterdir()} == made
-    for compiler, reason in (("no-such-compiler", "there is no C compiler 'no-such-compiler'"), ("false", "false")):
-        other, said = evaluated(tmp_path / "other", CC=compiler)
+    for name, reason in (("no-such-compiler", "there is no C compiler 'no-such-compiler'"), ("false", "false")):
+        other, said = evaluated(tmp_path / "other", CC=name)
         assert other == pytest.approx(energy, rel=1e-11)
         assert said.count("not compiled") == 1
         assert reason in said

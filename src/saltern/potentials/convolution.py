@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from saltern.machine_code import compiled
 from saltern.potentials import kernels
 from saltern.potentials.graph import Graph
 from saltern.potentials.harmonics import Path, block, coupling, harmonics, paths
@@ -110,4 +111,4 @@ def _kernel(
 ) -> ctypes.CDLL | None:
     """The compiled sums of a coupling, where there can be some."""
     real, lanes = kernels.C_NAMES[dtype], kernels.lanes(channels, dtype)
-    return kernels.compiled(source(paths, rows, inner, edge, channels, real, lanes))
+    return compiled(source(paths, rows, inner, edge, channels, real, lanes))

@@ -5,31 +5,19 @@ operations on tensors each coupling passes arrays of all pairs, rows and channel
 (`kernel_source`), what belongs to a pair stays in the processor, and coefficients that are zero cost nothing.
 docs/results/learning.md has the figures.
 
-What was compiled stays in the user's cache, under the hash of the text, the compiler and the processor. The text
-depends on integers alone, so a potential's file cannot bring code.
+The text depends on integers alone, so a potential's file cannot bring code.
 """
 
 from __future__ import annotations
 
 import ctypes
-import os
-import shutil
-import subprocess
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
-
-from saltern.progress import say
-from saltern.store import text_hash, whole_file
-
-FLAGS = ("-O2", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-std=gnu11", "-shared", "-fPIC", "-w")
-"""None of them lets sums be taken in another order: the same machine gives the same bits."""
 
 VECTOR_BYTES = 32
 """Channels are worked on in vectors of this size (AVX2) or less."""
@@ -40,48 +28,6 @@ C_NAMES = {torch.float32: "float", torch.float64: "double"}
 def lanes(channels: int, dtype: torch.dtype) -> int:
     """Channels of a vector: the largest power of two that divides them and fits."""
     return min(channels & -channels, VECTOR_BYTES // dtype.itemsize)
-
-
-def compiler() -> str | None:
-    """The C compiler: what `CC` names, by default `cc`."""
-    return shutil.which(os.environ.get("CC", "cc"))
-
-
-@cache
-def compiled(text: str) -> ctypes.CDLL | None:
-    """The library of a text, from the cache or made now; nothing, and a line that says so, where that fails."""
-    found = compiler()
-    if found is None:
-        return _without(f"there is no C compiler '{os.environ.get('CC', 'cc')}'")
-    try:
-        path = _cache_directory() / f"{text_hash(text, *FLAGS, str(Path(found).resolve()), _processor())}.so"
-        if not path.exists():
-            with whole_file(path) as temporary:
-                command = [found, *FLAGS, "-x", "c", "-", "-o", str(temporary)]
-                subprocess.run(command, input=text.encode(), check=True, capture_output=True)
-        return ctypes.CDLL(str(path))
-    except subprocess.CalledProcessError:
-        return _without(f"'{found}' failed")
-    except (OSError, RuntimeError) as error:
-        return _without(str(error))
-
-
-@cache
-def _without(reason: str) -> None:
-    """Say once that it will be slow."""
-    say(f"sums over neighbours are not compiled, which makes networks several times slower: {reason}")
-
-
-def _cache_directory() -> Path:
-    """Where compiled kernels are kept: the user's own, for what lies there is run."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "saltern" / "kernels"
-
-
-@cache
-def _processor() -> str:
-    """What machine code depends on; nodes of a cluster share a home."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
-    return " ".join(sorted({line for line in lines if line.startswith(("flags", "model name", "Features"))}))
 
 
 def _call(function: Any, pairs: Sequence[Tensor], *arrays: Tensor | None) -> None:
