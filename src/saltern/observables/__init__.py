@@ -3,34 +3,49 @@
 from saltern.observables.blocking import Estimate, block_means, estimate, pooled
 from saltern.observables.conservation import energy_drift, kinetic_temperature
 from saltern.observables.coordination import Coordination, coordination_number, first_peak, first_shell
+from saltern.observables.crystal import Order, first_lasting, octahedral, order, solid_cluster
 from saltern.observables.diffusion import Diffusion, diffusion, finite_size_correction, water_viscosity
 from saltern.observables.measure import MEASURED, measure
+from saltern.observables.nucleation import Crystallisation, contact_distance, crystallisation, waiting_time
 from saltern.observables.pmf import MeanForce, bjerrum_length, mean_force
 from saltern.observables.rdf import RadialDistribution, radial_distribution
+from saltern.observables.scattering import Peak, peaks, structure_factors
 from saltern.observables.trajectory import Trajectory, perpendicular_widths
 
 __all__ = [
     "MEASURED",
     "Coordination",
+    "Crystallisation",
     "Diffusion",
     "Estimate",
     "MeanForce",
+    "Order",
+    "Peak",
     "RadialDistribution",
     "Trajectory",
     "bjerrum_length",
     "block_means",
+    "contact_distance",
     "coordination_number",
+    "crystallisation",
     "diffusion",
     "energy_drift",
     "estimate",
     "finite_size_correction",
+    "first_lasting",
     "first_peak",
     "first_shell",
     "kinetic_temperature",
     "mean_force",
     "measure",
+    "octahedral",
+    "order",
+    "peaks",
     "perpendicular_widths",
     "pooled",
     "radial_distribution",
+    "solid_cluster",
+    "structure_factors",
+    "waiting_time",
     "water_viscosity",
 ]

@@ -17,6 +17,7 @@ from saltern.observables.blocking import Estimate, estimate
 from saltern.observables.conservation import energy_drift, kinetic_temperature
 from saltern.observables.coordination import coordination_number, first_peak
 from saltern.observables.diffusion import Diffusion, diffusion, finite_size_correction, water_viscosity
+from saltern.observables.nucleation import Crystallisation, crystallisation
 from saltern.observables.pmf import mean_force
 from saltern.observables.rdf import RadialDistribution, radial_distribution
 from saltern.observables.trajectory import Trajectory
@@ -43,6 +44,8 @@ class _Group:
     """Of the whole ion in e; 0 for the solvent."""
     followed_as: str | None
     """Name in diffusion: the ion or the solvent whose heaviest atom this is; None for its other atoms."""
+    alone: bool
+    """Whether each ion has one of these atoms, which can then stand for it."""
 
 
 def measure(
@@ -51,6 +54,8 @@ def measure(
     rdf_bin_A: float,
     blocks: int,
     viscosity_mPas: float | None = None,
+    crystal_every_ps: float = 1.0,
+    contact_A: float | None = None,
 ) -> dict[str, Any]:
     """Measure properties of one system.
 
@@ -58,10 +63,12 @@ def measure(
         replicas: one trajectory each, of the same atoms at one temperature, with numbers, unwrapped positions, cell,
             charges, molecules, time and temperature; for "drift" also conserved_energy and kinetic_energy, for "pmf"
             the permittivity.
-        properties: any of "rdf", "coordination", "pmf", "diffusion", "drift".
+        properties: any of "rdf", "coordination", "pmf", "crystal", "diffusion", "drift".
         rdf_bin_A: bin width of radial distribution functions in Å.
         blocks: blocks that each replica is cut into for standard errors.
         viscosity_mPas: viscosity in the finite-size correction of diffusion, by default that of pure water.
+        crystal_every_ps: time between the frames in which crystals are sought.
+        contact_A: distance within which a cation and an anion touch, by default the first minimum of their g(r).
 
     Returns:
         for each property a list or mapping; every number stands as {"value", "error", "unit"}, every curve as
@@ -97,6 +104,13 @@ def measure(
             permittivity = float(replicas[0]["permittivity"][0])
             ions = [curve for curve in curves if curve[0].charge and curve[1].charge]
             result["pmf"] = [_pmf_entry(*curve, permittivity, temperature) for curve in ions]
+    if "crystal" in properties:
+        cations, anions = _centres(groups, 1), _centres(groups, -1)
+        result["crystal"] = []
+        if len(cations) and len(anions):
+            every = 1000 * crystal_every_ps
+            crystal = crystallisation(trajectories, cations, anions, blocks, every, contact_A)
+            result["crystal"].append(_crystal_entry(crystal))
     if "diffusion" in properties:
         followed = [g for g in groups if g.followed_as] if any(not g.charge for g in groups) else []
         result["diffusion"] = [_diffusion_entry(trajectories, g, blocks, temperature, viscosity_mPas) for g in followed]
@@ -142,7 +156,8 @@ def _groups(frames: Frames) -> list[_Group]:
             charge = float(total[index[atoms[0]]]) if ionic[index[atoms[0]]] else 0.0
             name = f"{symbol}({kind})" if charge and len(elements) > 1 else symbol
             followed = str(kind) if z == heavy.max() else None
-            groups.append(_Group(name, atoms, charge, followed))
+            alone = len(atoms) == len(np.unique(index[atoms]))
+            groups.append(_Group(name, atoms, charge, followed, alone))
     return groups
 
 
@@ -229,6 +244,45 @@ def _pmf_entry(
             for name, point in points.items()
         },
         "remark": "short-range part: without the Coulomb energy screened by the solvent",
+    }
+
+
+def _centres(groups: Sequence[_Group], sign: int) -> Array:
+    """One atom of every ion of that sign; the first element of an ion that it has one atom of."""
+    chosen: dict[str, Array] = {}
+    for group in groups:
+        if group.charge * sign > 0 and group.alone:
+            chosen.setdefault(group.name.partition("(")[2] or group.name, group.atoms)
+    return np.concatenate([*chosen.values()]) if chosen else np.zeros(0, dtype=np.int64)
+
+
+def _crystal_entry(found: Crystallisation) -> dict[str, Any]:
+    """How much of the ions is a crystal, and since when."""
+    begun = [None if first is None else first / 1000 for first in found.first]
+    return {
+        "contact": _number(found.contact, "Å"),
+        "solid": _number(found.solid),
+        "octahedral": _number(found.octahedral),
+        "cluster": _number(found.cluster),
+        "lattice_constant": _number(found.constant, "Å"),
+        "waiting_time": _number(Estimate(found.waiting.value / 1000, found.waiting.error / 1000), "ps"),
+        "interval": _number(found.interval / 1000, "ps"),
+        "replicas": [
+            {
+                "solid": order.solid.tolist(),
+                "octahedral": order.octahedral.tolist(),
+                "cluster": order.cluster.tolist(),
+                "crystal_since": _number(first, "ps"),
+            }
+            for order, first in zip(found.orders, begun, strict=True)
+        ],
+        "k": _curve(found.k, unit="1/Å"),
+        "structure_factor": _curve(found.scattering, found.scattering_error),
+        "reflections": {
+            name: {"k": _number(peak.k, "1/Å"), "value": _number(peak.value)}
+            for name, peak in found.reflections.items()
+        },
+        "remark": "" if found.contact is not None else "no first minimum of the cation-anion g(r): give contact_A",
     }
 
 
