@@ -86,7 +86,8 @@ def solid_cluster(points: Array, cell: Array) -> int:
     # the box may be turned against the cell: fractional coordinates are the same in both
     inside = box.make_absolute((points @ np.linalg.inv(cell)) % 1.0)
     found = freud.order.SolidLiquid(6, SOLID_PRODUCT, SOLID_BONDS)
-    found.compute((box, inside), neighbors={"num_neighbors": NEIGHBOURS, "exclude_ii": True})
+    with freud.parallel.NumThreads(1):  # it would take all cores of the node
+        found.compute((box, inside), neighbors={"num_neighbors": NEIGHBOURS, "exclude_ii": True})
     # where no ion is solid-like, each is called a cluster of its own
     return int(found.largest_cluster_size) if (found.num_connections >= SOLID_BONDS).any() else 0
 

@@ -17,6 +17,7 @@ from saltern.observables.blocking import Estimate, estimate
 from saltern.observables.conservation import energy_drift, kinetic_temperature
 from saltern.observables.coordination import coordination_number, first_peak
 from saltern.observables.diffusion import Diffusion, diffusion, finite_size_correction, water_viscosity
+from saltern.observables.ions import ion_centres
 from saltern.observables.nucleation import Crystallisation, crystallisation
 from saltern.observables.pmf import mean_force
 from saltern.observables.rdf import RadialDistribution, radial_distribution
@@ -44,8 +45,6 @@ class _Group:
     """Of the whole ion in e; 0 for the solvent."""
     followed_as: str | None
     """Name in diffusion: the ion or the solvent whose heaviest atom this is; None for its other atoms."""
-    alone: bool
-    """Whether each ion has one of these atoms, which can then stand for it."""
 
 
 def measure(
@@ -105,7 +104,8 @@ def measure(
             ions = [curve for curve in curves if curve[0].charge and curve[1].charge]
             result["pmf"] = [_pmf_entry(*curve, permittivity, temperature) for curve in ions]
     if "crystal" in properties:
-        cations, anions = _centres(groups, 1), _centres(groups, -1)
+        centres, signs = ion_centres(*(replicas[0].of(0, name) for name in ("numbers", "charges", "molecules")))
+        cations, anions = centres[signs > 0], centres[signs < 0]
         result["crystal"] = []
         if len(cations) and len(anions):
             every = 1000 * crystal_every_ps
@@ -156,8 +156,7 @@ def _groups(frames: Frames) -> list[_Group]:
             charge = float(total[index[atoms[0]]]) if ionic[index[atoms[0]]] else 0.0
             name = f"{symbol}({kind})" if charge and len(elements) > 1 else symbol
             followed = str(kind) if z == heavy.max() else None
-            alone = len(atoms) == len(np.unique(index[atoms]))
-            groups.append(_Group(name, atoms, charge, followed, alone))
+            groups.append(_Group(name, atoms, charge, followed))
     return groups
 
 
@@ -245,15 +244,6 @@ def _pmf_entry(
         },
         "remark": "short-range part: without the Coulomb energy screened by the solvent",
     }
-
-
-def _centres(groups: Sequence[_Group], sign: int) -> Array:
-    """One atom of every ion of that sign; the first element of an ion that it has one atom of."""
-    chosen: dict[str, Array] = {}
-    for group in groups:
-        if group.charge * sign > 0 and group.alone:
-            chosen.setdefault(group.name.partition("(")[2] or group.name, group.atoms)
-    return np.concatenate([*chosen.values()]) if chosen else np.zeros(0, dtype=np.int64)
 
 
 def _crystal_entry(found: Crystallisation) -> dict[str, Any]:

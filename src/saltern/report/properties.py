@@ -79,7 +79,7 @@ def _crystal_rows(system: SystemRow, entry: Mapping[str, Any]) -> list[PropertyR
             "waiting time for a crystal",
             salt,
             entry["waiting_time"],
-            f"{told}; since {since}" if since else told,
+            told,
         ),
         _row(system, "lattice constant of the crystal", salt, constant, "by contacts of octahedral ions"),
     ]
