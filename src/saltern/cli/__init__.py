@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from saltern import __version__
-from saltern.cli import converging, data, dataset, inspection, labels, models, planning, running
+from saltern.cli import auditing, converging, data, dataset, inspection, labels, models, planning, running
 from saltern.errors import EngineError, SimulationError, UserError
 
 _EPILOG = """\
@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     labels.add_to(commands)
     data.add_to(commands)
     dataset.add_to(commands)
+    auditing.add_to(commands)
     models.add_to(commands)
     return top
 

@@ -126,7 +126,10 @@ def _observe(options: argparse.Namespace) -> None:
 
     config = parsed(ObserveSpec, options.spec).observe
     replicas = [frames for path in options.trajectories for frames in read_trajectories(path, MEASURED)]
-    measured = measure(replicas, config.properties, config.rdf_bin_A, config.blocks, config.viscosity_mPas)
+    measured = measure(
+        replicas, config.properties, config.rdf_bin_A, config.blocks, config.viscosity_mPas, config.crystal_every_ps,
+        config.contact_A,
+    )  # fmt: skip
     write_json(options.output, measured)
 
 

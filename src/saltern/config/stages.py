@@ -308,16 +308,22 @@ class ObserveConfig(Section):
 
     NUMERICS: ClassVar[int] = 1
 
-    properties: tuple[Literal["rdf", "coordination", "pmf", "diffusion", "drift"], ...] = (
+    properties: tuple[Literal["rdf", "coordination", "pmf", "crystal", "diffusion", "drift"], ...] = (
         "rdf",
         "coordination",
         "diffusion",
         "drift",
     )
-    """What is measured; `pmf` is the potential of mean force of ions, with and without the screened Coulomb energy."""
+    """What is measured; `pmf` is the potential of mean force of ions, with and without the screened Coulomb energy,
+    `crystal` how much of the ions is a crystal, and since when."""
     rdf_bin_A: float = Field(0.05, gt=0, le=1)
     """Bin width of radial distribution functions (Å)."""
     blocks: int = Field(5, ge=2, le=100)
     """Blocks a trajectory is cut into for error bars."""
+    crystal_every_ps: float = Field(1.0, gt=0)
+    """Time between the frames in which crystals are sought (ps); 128 ions take some 10 ms a frame."""
+    contact_A: float | None = Field(None, gt=0)
+    """Distance within which a cation and an anion touch, for `crystal` (Å); by default the first minimum of their
+    g(r)."""
     viscosity_mPas: float | None = Field(None, gt=0)
     """Viscosity in the finite-size correction of diffusion (mPa s); by default pure water's at the temperature."""

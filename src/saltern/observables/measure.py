@@ -17,6 +17,8 @@ from saltern.observables.blocking import Estimate, estimate
 from saltern.observables.conservation import energy_drift, kinetic_temperature
 from saltern.observables.coordination import coordination_number, first_peak
 from saltern.observables.diffusion import Diffusion, diffusion, finite_size_correction, water_viscosity
+from saltern.observables.ions import ion_centres
+from saltern.observables.nucleation import Crystallisation, crystallisation
 from saltern.observables.pmf import mean_force
 from saltern.observables.rdf import RadialDistribution, radial_distribution
 from saltern.observables.trajectory import Trajectory
@@ -51,6 +53,8 @@ def measure(
     rdf_bin_A: float,
     blocks: int,
     viscosity_mPas: float | None = None,
+    crystal_every_ps: float = 1.0,
+    contact_A: float | None = None,
 ) -> dict[str, Any]:
     """Measure properties of one system.
 
@@ -58,10 +62,12 @@ def measure(
         replicas: one trajectory each, of the same atoms at one temperature, with numbers, unwrapped positions, cell,
             charges, molecules, time and temperature; for "drift" also conserved_energy and kinetic_energy, for "pmf"
             the permittivity.
-        properties: any of "rdf", "coordination", "pmf", "diffusion", "drift".
+        properties: any of "rdf", "coordination", "pmf", "crystal", "diffusion", "drift".
         rdf_bin_A: bin width of radial distribution functions in Å.
         blocks: blocks that each replica is cut into for standard errors.
         viscosity_mPas: viscosity in the finite-size correction of diffusion, by default that of pure water.
+        crystal_every_ps: time between the frames in which crystals are sought.
+        contact_A: distance within which a cation and an anion touch, by default the first minimum of their g(r).
 
     Returns:
         for each property a list or mapping; every number stands as {"value", "error", "unit"}, every curve as
@@ -97,6 +103,14 @@ def measure(
             permittivity = float(replicas[0]["permittivity"][0])
             ions = [curve for curve in curves if curve[0].charge and curve[1].charge]
             result["pmf"] = [_pmf_entry(*curve, permittivity, temperature) for curve in ions]
+    if "crystal" in properties:
+        centres, signs = ion_centres(*(replicas[0].of(0, name) for name in ("numbers", "charges", "molecules")))
+        cations, anions = centres[signs > 0], centres[signs < 0]
+        result["crystal"] = []
+        if len(cations) and len(anions):
+            every = 1000 * crystal_every_ps
+            crystal = crystallisation(trajectories, cations, anions, blocks, every, contact_A)
+            result["crystal"].append(_crystal_entry(crystal))
     if "diffusion" in properties:
         followed = [g for g in groups if g.followed_as] if any(not g.charge for g in groups) else []
         result["diffusion"] = [_diffusion_entry(trajectories, g, blocks, temperature, viscosity_mPas) for g in followed]
@@ -229,6 +243,36 @@ def _pmf_entry(
             for name, point in points.items()
         },
         "remark": "short-range part: without the Coulomb energy screened by the solvent",
+    }
+
+
+def _crystal_entry(found: Crystallisation) -> dict[str, Any]:
+    """How much of the ions is a crystal, and since when."""
+    begun = [None if first is None else first / 1000 for first in found.first]
+    return {
+        "contact": _number(found.contact, "Å"),
+        "solid": _number(found.solid),
+        "octahedral": _number(found.octahedral),
+        "cluster": _number(found.cluster),
+        "lattice_constant": _number(found.constant, "Å"),
+        "waiting_time": _number(Estimate(found.waiting.value / 1000, found.waiting.error / 1000), "ps"),
+        "interval": _number(found.interval / 1000, "ps"),
+        "replicas": [
+            {
+                "solid": order.solid.tolist(),
+                "octahedral": order.octahedral.tolist(),
+                "cluster": order.cluster.tolist(),
+                "crystal_since": _number(first, "ps"),
+            }
+            for order, first in zip(found.orders, begun, strict=True)
+        ],
+        "k": _curve(found.k, unit="1/Å"),
+        "structure_factor": _curve(found.scattering, found.scattering_error),
+        "reflections": {
+            name: {"k": _number(peak.k, "1/Å"), "value": _number(peak.value)}
+            for name, peak in found.reflections.items()
+        },
+        "remark": "" if found.contact is not None else "no first minimum of the cation-anion g(r): give contact_A",
     }
 
 

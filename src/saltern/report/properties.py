@@ -45,6 +45,8 @@ def property_rows(system: SystemRow, measured: Mapping[str, Any]) -> list[Proper
         for point, name in PMF_POINTS.items():
             rows.append(_row(system, f"{name} of the PMF, distance", pair, entry[point]["position"], remark))
             rows.append(_row(system, f"{name} of the PMF, short-range part", pair, entry[point]["value"], remark))
+    for entry in measured.get("crystal", []):
+        rows += _crystal_rows(system, entry)
     for entry in measured.get("diffusion", []):
         believed = bool(entry["diffusive"])
         remark = entry["remark"]
@@ -53,6 +55,37 @@ def property_rows(system: SystemRow, measured: Mapping[str, Any]) -> list[Proper
             system, "self-diffusion in the box", entry["species"], entry["uncorrected"], _window(entry), believed
         )
         rows.append(uncorrected)
+    return rows
+
+
+def _crystal_rows(system: SystemRow, entry: Mapping[str, Any]) -> list[PropertyRow]:
+    """How much of the ions is a crystal."""
+    salt, runs = system.salt, entry["replicas"]
+    largest = max((max(run["solid"], default=0) for run in runs), default=0)
+    begun = [run["crystal_since"]["value"] for run in runs]
+    since = ", ".join(f"{time:g} ps" for time in begun if time is not None)
+    told = f"{sum(time is not None for time in begun)} of {len(runs)} replicas end with a crystal"
+    told += f", there since {since}" if since else ""
+    contact = entry["contact"]["value"]
+    touching = entry["remark"] or f"contact within {contact:.2f} Å"
+    constant = entry["lattice_constant"]
+    rows = [
+        _row(system, "cations in the largest crystal", salt, entry["solid"], "mean over time"),
+        _row(system, "cations in the largest crystal, at most", salt, {"value": largest, "unit": ""}, ""),
+        _row(system, "octahedral ions", salt, entry["octahedral"], touching),
+        _row(system, "ions in the largest cluster in contact", salt, entry["cluster"], touching),
+        _row(
+            system,
+            "waiting time for a crystal",
+            salt,
+            entry["waiting_time"],
+            told,
+        ),
+        _row(system, "lattice constant of the crystal", salt, constant, "by contacts of octahedral ions"),
+    ]
+    for name, peak in entry["reflections"].items():
+        remark = f"of the cations, at {peak['k']['value']:.2f} 1/Å"
+        rows.append(_row(system, f"structure factor near ({name})", salt, peak["value"], remark))
     return rows
 
 
