@@ -81,6 +81,19 @@ def test_contradictions_across_sections_are_told(demo: dict[str, Any]) -> None:
     ]  # fmt: skip
 
 
+def test_what_a_student_cannot_be_or_learn_from_is_told(demo: dict[str, Any]) -> None:
+    level = demo["levels"][0]
+    level["student"] |= {"network": "pair", "prior": "pair"}
+    level["train"] |= {"objective": "score", "energy_weight": 1.0}
+    assert [line.split(": ")[1] for line in lines(demo)] == [
+        "levels.0.student.prior", "levels.0.train.objective", "levels.0.train.energy_weight",
+    ]  # fmt: skip
+    level |= {"teacher": {"engine": "openmm"}, "sample": {"engine": "packed"}}
+    level["student"]["prior"] = "none"
+    level["train"]["energy_weight"] = 0.0
+    campaign_from(demo, "my.yaml")
+
+
 def test_too_few_groups_for_the_splits_are_told_before_anything_is_labelled(demo: dict[str, Any]) -> None:
     demo["systems"] = [
         {"salt": "NaCl", "molality": [1, 2], "temperature": [300, 350]},

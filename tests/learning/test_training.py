@@ -179,11 +179,15 @@ class StopError(Exception):
 
 
 @pytest.mark.parametrize(
-    "fatal", [3, 12, 18, 22], ids=["first epoch", "end of an epoch", "second half", "near the end"]
+    ("fatal", "more"),
+    [(3, {}), (12, {}), (18, {}), (22, {}), (15, {"objective": "score", "energy_weight": 0.0})],
+    ids=["first epoch", "end of an epoch", "second half", "near the end", "with noise"],
 )
-def test_a_kill_changes_nothing(fatal: int, release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_changes_nothing(
+    fatal: int, more: dict[str, object], release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Six steps an epoch, four epochs; killed after any step, or while the curve is written."""
-    told = spec(epochs=4)
+    told = spec(epochs=4, **more)
     train(release, told, 1, tmp_path / "whole.safetensors", tmp_path / "whole.csv", "train")
     module = sys.modules[training.__module__]
     monkeypatch.setattr(module, "CHECKPOINT_INTERVAL_S", 0.0)

@@ -44,12 +44,16 @@ def about(kind: str = "coulomb") -> dict[str, object]:
 SHAPE: dict[str, object] = {"r_max_A": 4.0, "layers": 2, "l_max": 2, "features": 4, "radial_width": 8}
 
 
-@pytest.fixture(params=["equivariant", "cartesian", "equivariant, torch"], autouse=True)
+@pytest.fixture(params=["equivariant", "cartesian", "equivariant, torch", "cartesian, on pairs", "pair"], autouse=True)
 def network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything here holds for both networks, compiled where there is a compiler, and as operations of torch."""
-    name, *kernels = request.param.split(", ")
+    """Everything here holds for both networks, compiled where there is a compiler, and as operations of torch.
+
+    It holds for splines of pairs, beneath a network and alone.
+    """
+    name, *way = request.param.split(", ")
     monkeypatch.setitem(SHAPE, "network", name)
-    monkeypatch.setitem(SHAPE, "kernels", kernels[0] if kernels else "auto")
+    monkeypatch.setitem(SHAPE, "kernels", "torch" if way == ["torch"] else "auto")
+    monkeypatch.setitem(SHAPE, "prior", "pair" if way == ["on pairs"] else "none")
 
 
 def potential(
@@ -62,7 +66,10 @@ def potential(
         shifts = [-1.0, -2.0, -3.0, -4.0]
         network = Network(config, SPECIES, shifts=shifts, scale=1.0, neighbours=20.0, seed=seed, dtype=dtype)
         with torch.no_grad():
-            network.readout.copy_(torch.randn(network.readout.shape, generator=torch.Generator().manual_seed(seed)))
+            draw = torch.Generator().manual_seed(seed)
+            network.readout.copy_(torch.randn(network.readout.shape, generator=draw))
+            if network.pair is not None:
+                network.pair.coefficients.copy_(0.01 * torch.randn(network.pair.coefficients.shape, generator=draw))
         networks.append(network)
     return Potential(networks, about(kind))
 

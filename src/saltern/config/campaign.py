@@ -289,10 +289,30 @@ def _level_problems(index: int, level: Level) -> list[Problem]:
     if level.train.processes > level.train.batch:
         allowed = f"at most train.batch, {level.train.batch}; a process without a frame would only wait"
         found.append(Problem(f"{at}.train.processes", level.train.processes, allowed))
+    found += _student_problems(at, level)
     if not simulate.timestep_fs <= simulate.save_every_fs <= 1000 * simulate.length_ps:
         allowed = f"from timestep_fs, {simulate.timestep_fs:g}, to length_ps, {1000 * simulate.length_ps:g} fs"
         found.append(Problem(f"{at}.simulate.save_every_fs", simulate.save_every_fs, allowed))
     if simulate.thermostat == "nose-hoover" and simulate.thermostat_fs < 10 * simulate.timestep_fs:
         allowed = f"at least 10 time steps, {10 * simulate.timestep_fs:g} fs, with nose-hoover"
         found.append(Problem(f"{at}.simulate.thermostat_fs", simulate.thermostat_fs, allowed))
+    return found
+
+
+def _student_problems(at: str, level: Level) -> list[Problem]:
+    """What a student cannot have beneath it, or learn from."""
+    found = []
+    student, train = level.student, level.train
+    if student.network == student.prior:
+        allowed = "none with network: pair, which is the same by itself"
+        found.append(Problem(f"{at}.student.prior", student.prior, allowed))
+    if train.objective == "forces":
+        return found
+    if not level.moving:
+        allowed = "forces; frames tell of equilibrium where the teacher moves, and nowhere else"
+        found.append(Problem(f"{at}.train.objective", train.objective, allowed))
+    for name in ("energy_weight", "stress_weight"):
+        if weight := getattr(train, name):
+            allowed = "0 with objective: score, for displacements have a force only"
+            found.append(Problem(f"{at}.train.{name}", weight, allowed))
     return found

@@ -205,9 +205,15 @@ class StudentConfig(Section):
 
     NUMERICS: ClassVar[int] = 2
 
-    network: Literal["equivariant", "cartesian"] = "equivariant"
+    network: Literal["equivariant", "cartesian", "pair"] = "equivariant"
     """`equivariant`: NequIP's interaction layers (Batzner et al., Nat. Commun. 13, 2453 (2022)), the measured one;
-    `cartesian`: scalars and vectors in the manner of PaiNN (Schütt et al., ICML 2021)."""
+    `cartesian`: scalars and vectors in the manner of PaiNN (Schütt et al., ICML 2021); `pair`: no network, a spline of
+    the distance for each two elements, which least squares give in seconds. For ions without solvent it is what
+    others have to surpass. Member 0 of its committee is fitted to all training frames, the others to trajectories
+    drawn from them with replacement."""
+    prior: Literal["none", "pair"] = "none"
+    """What stands beneath the network. `pair`: the spline of `network: pair`, fitted first; the network then learns
+    what is left."""
     r_max_A: float = Field(5.0, gt=1, le=20)
     """Cutoff of one interaction layer (Å); 5.0 is the published choice for all-atom water."""
     layers: int = Field(3, ge=1, le=6)
@@ -253,6 +259,14 @@ class TrainConfig(Section):
     """Weight of the squared error of the energy per atom (eV²)."""
     stress_weight: float = Field(0.0, ge=0)
     """Weight of the squared stress error (eV/Å³)²."""
+    objective: Literal["forces", "score"] = "forces"
+    """What the network's forces are held against. `forces`: the labels; `score`: displacements of the positions by
+    `noise_A`, which on average point to where frames are more likely, so that positions alone give a potential of mean
+    force. The frames must be samples of the teacher's equilibrium, so it needs a teacher that moves, and energy_weight
+    and stress_weight are 0."""
+    noise_A: float = Field(0.1, gt=0, le=1)
+    """Standard deviation of those displacements (Å). Structure that is finer is smoothed away; noise of the labels is
+    the thermal energy divided by this, 0.26 eV/Å at 300 K and 0.1 Å, about that of the solvent's forces."""
     validate_every: int = Field(5, ge=1)
     """Epochs between evaluations on the validation frames."""
     precision: Literal["float32", "float64"] = "float32"

@@ -12,15 +12,19 @@ import torch
 from torch import Tensor
 
 from saltern.frames import Array, Frames
+from saltern.learning.noise import Noise
 from saltern.learning.stream import ReleaseFrames
 from saltern.potentials import Batch, Graph, NeighbourList, baseline
-from saltern.store import FrameReader
+from saltern.store import TRAINING, FrameReader
 
 KEPT_BYTES = 2 * 10**9
 """Memory for examples, which spares reading frames and finding their pairs again; a job has twice as much."""
 
 TOGETHER = 16
 """Examples that are made at once when all are gone through."""
+
+COPIES = 8
+"""Displacements of each frame, in opposite pairs, where all have to be summed over."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +91,11 @@ class Examples(Sequence[Example]):
     """The examples of some frames of a release.
 
     They are made when they are asked for, and as many are kept as fit into `KEPT_BYTES`: a dataset may be larger than
-    memory.
+    memory. With noise they are others in every epoch, and none is kept.
 
     Attributes:
+        epoch: the noise's.
+        copies: epochs that have to be summed over for an average over the noise.
         energy: (frame,) eV, minus the baseline.
         composition: (frame, species) atoms of each species.
         scale: root mean square of a force component minus the baseline (eV/Å).
@@ -97,7 +103,13 @@ class Examples(Sequence[Example]):
     """
 
     def __init__(
-        self, reader: FrameReader, kind: str, species: Sequence[int], cutoff: float, dtype: torch.dtype
+        self,
+        reader: FrameReader,
+        kind: str,
+        species: Sequence[int],
+        cutoff: float,
+        dtype: torch.dtype,
+        noise: Noise | None = None,
     ) -> None:
         """Make every example once.
 
@@ -107,11 +119,14 @@ class Examples(Sequence[Example]):
             species: the network's atomic numbers, ascending.
             cutoff: of the pairs (Å).
             dtype: of the vectors.
+            noise: displaces the frames and labels them with that, where it is given.
         """
-        self._frames = ReleaseFrames(reader)
+        wanted = (*TRAINING, "temperature") if noise else TRAINING
+        self._frames = ReleaseFrames(reader, [name for name in wanted if reader.has(name)])
         self._make = partial(examples, kind=kind, species=species, cutoff=cutoff, dtype=dtype)
         self._kept: dict[int, Example] = {}
-        self._room = KEPT_BYTES
+        self._noise, self.epoch, self.copies = noise, 0, COPIES if noise else 1
+        self._room = 0 if noise else KEPT_BYTES
         facts = [self._fact(e, len(species)) for e in self]
         self.energy = np.array([fact[0] for fact in facts])
         self.composition = np.array([fact[1] for fact in facts]).reshape(len(facts), len(species))
@@ -136,8 +151,12 @@ class Examples(Sequence[Example]):
 
     def __iter__(self) -> Iterator[Example]:
         """All of them, in order, some in memory at a time."""
-        for start in range(0, len(self), TOGETHER):
-            yield from self.get(range(start, min(start + TOGETHER, len(self))))
+        return self.some(range(len(self)))
+
+    def some(self, indices: Sequence[int]) -> Iterator[Example]:
+        """Those of `indices`, in that order, some in memory at a time."""
+        for start in range(0, len(indices), TOGETHER):
+            yield from self.get(indices[start : start + TOGETHER])
 
     def __getitem__(self, index: Any) -> Any:
         """One, or the list of a slice."""
@@ -146,12 +165,17 @@ class Examples(Sequence[Example]):
     def get(self, indices: Sequence[int]) -> list[Example]:
         """Some of them; those that are not kept are read at once."""
         missing = [i for i in indices if i not in self._kept]
-        made = dict(zip(missing, self._make(self._frames.__getitems__(missing)), strict=True)) if missing else {}
+        made = dict(zip(missing, self._make(self._read(missing)), strict=True)) if missing else {}
         for i, example in made.items():
             if self._room >= example.nbytes:
                 self._room -= example.nbytes
                 self._kept[i] = example
         return [made[i] if i in made else self._kept[i] for i in indices]
+
+    def _read(self, indices: Sequence[int]) -> Frames:
+        """Some frames, with this epoch's noise."""
+        frames = self._frames.__getitems__(indices)
+        return self._noise(frames, indices, self.epoch) if self._noise else frames
 
 
 @dataclass(frozen=True)

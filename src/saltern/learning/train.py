@@ -10,21 +10,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from saltern.config import TrainConfig, TrainSpec
-from saltern.errors import UserError
+from saltern.config import TrainSpec
 from saltern.learning.curve import Curve, Row
-from saltern.learning.dataset import Example, Examples, Minibatch, collate
+from saltern.learning.dataset import Example, Examples, collate
+from saltern.learning.facts import charges, check, elements, permittivities
 from saltern.learning.group import ALONE, Group
+from saltern.learning.loss import errors_of, fit_shifts, loss_of
+from saltern.learning.noise import Noise
+from saltern.learning.pairs import fit_pairs
+from saltern.learning.resampling import drawn, trajectories, units
 from saltern.learning.stream import ShuffledShare, read_ahead
-from saltern.potentials import Network, chosen_device, closest, derivatives, element_charges, save
+from saltern.potentials import Network, chosen_device, closest, save
 from saltern.progress import track
 from saltern.store import FrameReader, Release, text_hash, whole_file
 
 CHECKPOINT_INTERVAL_S = 15.0
 """A killed training loses about this much."""
-
-EVALUATION_BATCH = 16
-"""Frames evaluated at once."""
 
 WARM_UP = 0.1
 """Share of the steps over which the learning rate rises. Without it the first steps of a large rate decide by chance
@@ -67,12 +68,12 @@ def train(
         LostProcessError: when another process of the group has ended.
     """
     frames, validation = release.reader("train"), release.reader("validation")
-    _check(frames, validation, spec, release.directory)
+    check(frames, validation, spec, release.directory)
     run = _Training(frames, validation, spec, member, group)
     identity = text_hash(release.manifest["root_hash"], spec.model_dump_json(exclude=OF_GROUP), str(member))
     checkpoint = output.with_suffix(".checkpoint")
     kept = run.resume(checkpoint, identity)
-    remaining = range(run.epoch, spec.train.epochs)
+    remaining = range(run.epoch, run.epochs)
     if group.rank:
         for epoch in remaining:
             run.one_epoch(epoch == remaining[-1], lambda: None)
@@ -80,14 +81,14 @@ def train(
     else:
         rows = Curve(curve, kept)
         keep = _now_and_then(lambda: run.write(checkpoint, identity))
-        for epoch in track(remaining, what, spec.train.epochs, "epoch", run.epoch, rows.note):
+        for epoch in track(remaining, what, run.epochs, "epoch", run.epoch, rows.note):
             rows.add(run.one_epoch(epoch == remaining[-1], keep))
         told = {"spec": spec.model_dump(exclude=OF_GROUP), "member": member, "processes": group.size}
         about = {
             "baseline": spec.baseline.kind,
             "closest": run.closest(),
-            "charges": _charges(frames),
-            "permittivities": _permittivities(release),
+            "charges": charges(frames),
+            "permittivities": permittivities(release),
             "training": {"dataset": release.manifest["root_hash"], **told},
         }
         save(output, run.averaged(), about)
@@ -110,68 +111,6 @@ def _now_and_then(work: Callable[[], None]) -> Callable[[], None]:
     return maybe
 
 
-def _check(frames: FrameReader, validation: FrameReader, spec: TrainSpec, where: Path) -> None:
-    """Refuse frames that cannot be trained on, or validated with what is trained on."""
-    from ase.data import chemical_symbols
-
-    if not len(frames):
-        raise UserError(f"{where}: no training frames; more trajectories or smaller held-out fractions")
-    unknown = sorted(set(_elements(validation)) - set(_elements(frames)))
-    if unknown:
-        names = ", ".join(chemical_symbols[z] for z in unknown)
-        raise UserError(f"{where}: {names} is in validation frames, but in no training frame; add trajectories")
-    if spec.train.energy_weight and not _known(frames, "energy"):
-        allowed = "needs energies of all labels; a mean force has none, so train.energy_weight: 0"
-        raise UserError(f"{where}: train.energy_weight: {spec.train.energy_weight:g} {allowed}")
-    if spec.train.stress_weight and not _known(frames, "stress"):
-        raise UserError(f"{where}: train.stress_weight: {spec.train.stress_weight:g} needs stresses of all labels")
-
-
-def _elements(reader: FrameReader) -> list[int]:
-    """Atomic numbers that occur, ascending."""
-    found = {int(z) for frames in reader.batches(names=["numbers"]) for z in np.unique(frames["numbers"])}
-    return sorted(found)
-
-
-def _known(reader: FrameReader, name: str) -> bool:
-    """Whether every frame has a quantity."""
-    return reader.has(name) and all(np.isfinite(f[name]).all() for f in reader.batches(names=[name]))
-
-
-def _charges(reader: FrameReader) -> dict[str, float | None]:
-    """Charge of every element in e, by symbol, None where it differs from atom to atom."""
-    found: dict[str, float | None] = {}
-    names = ["numbers", *(["charges"] if reader.has("charges") else [])]
-    for frames in reader.batches(names=names):
-        for element, charge in element_charges(frames).items():
-            found[element] = charge if found.get(element, charge) == charge else None
-    return found
-
-
-def _permittivities(release: Release) -> dict[str, float]:
-    """Relative permittivity of every system that is trained on, where it is known."""
-    rows = release.index[release.index["split"] == "train"]
-    if "permittivity" not in rows:
-        return {}
-    return dict(sorted(set(zip(rows["system"].tolist(), rows["permittivity"].tolist(), strict=True))))
-
-
-def _fit_shifts(network: Network, data: Examples, device: torch.device, group: Group) -> None:
-    """Set the energies of the free atoms by least squares; where compositions leave a choice, to the smallest.
-
-    Where labels have no energy they are 0.
-    """
-    network.shifts.zero_()
-    if not np.isfinite(data.energy).all():
-        return
-    found = torch.zeros(len(data), dtype=torch.float64)
-    with torch.no_grad():
-        for part in group.share(_parts(data)):
-            found[part] = network(collate(data[part], device).graph).cpu()
-    left = data.energy - group.sum(found).numpy()
-    network.shifts.copy_(torch.from_numpy(np.linalg.lstsq(data.composition.astype(float), left, rcond=None)[0]))
-
-
 class _Training:
     """Everything that changes while a network is trained."""
 
@@ -181,24 +120,43 @@ class _Training:
         self.config, self.group = spec.train, group
         dtype = getattr(torch, spec.train.precision)
         self.device = chosen_device(spec.train.device)
-        species = tuple(_elements(frames))
+        species = tuple(elements(frames))
         arguments = (spec.baseline.kind, species, spec.student.r_max_A, dtype)
-        self.data = Examples(frames, *arguments)
-        self.validation = Examples(validation, *arguments)
         seed = spec.train.seed + member
+        noise = Noise(self.config.noise_A, seed) if self.config.objective == "score" else None
+        self.data = Examples(frames, *arguments, noise)
+        self.validation = Examples(validation, *arguments, noise)
         self.network = Network(
             spec.student, species, shifts=[0.0] * len(species), seed=seed, dtype=dtype,
             scale=self.data.scale, neighbours=self.data.neighbours,
         ).to(self.device)  # fmt: skip
-        _fit_shifts(self.network, self.data, self.device, group)
+        self.epochs = 1 if self.network.closed else self.config.epochs
+        self.losses = self._fit_pairs(frames, spec.student.r_max_A, member)
+        fit_shifts(self.network, self.data, self.device, group)
         self.average = [weight.detach().clone() for weight in self.network.parameters()]
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.config.learning_rate, betas=BETAS)
         self.sizes = self.data.composition.sum(axis=1)
-        self.batches = ShuffledShare(len(self.data), self.config.batch, seed, group, self.sizes.tolist())
+        stepped = 0 if self.network.closed else len(self.data)
+        self.batches = ShuffledShare(stepped, self.config.batch, seed, group, self.sizes.tolist())
         self.epoch, self.step, self.done = 0, 0, 0
-        self.losses: list[float] = []
         self.rows: list[Row] = []
         self.cpu_before, self.cpu_seconds, self.begun = 0.0, 0.0, time.process_time()
+
+    def _fit_pairs(self, frames: FrameReader, cutoff: float, member: int) -> list[float]:
+        """Fit the splines, where there are some; what they leave is the loss of a network that is nothing else.
+
+        A committee of splines alone differs in the trajectories that count, but its first member, which drives
+        simulations, is fitted to all of them.
+        """
+        network, weights = self.network, np.ones(len(self.data))
+        if network.pair is None:
+            return []
+        if network.closed and member:
+            weights = drawn(units(trajectories(frames)), self.config.seed + member)
+        pair, left = fit_pairs(self.data, cutoff, weights, self.group)
+        network.pair.load_state_dict(pair.state_dict())
+        network.scale = float(np.sqrt(left)) or 1.0
+        return [self.config.force_weight * left] if network.closed else []
 
     @property
     def steps(self) -> int:
@@ -208,6 +166,7 @@ class _Training:
     def one_epoch(self, last: bool, after_step: Callable[[], None]) -> Row:
         """Every training frame once, or what is left of an epoch that was cut; the last epoch is always validated."""
         self.batches.set_epoch(self.epoch, self.done)
+        self.data.epoch = self.epoch
         shares = read_ahead(self.data.get, self.batches, workers=0 if self.data.complete else 1)
         for chosen, mine in zip(self.batches.whole(), shares, strict=True):
             self.losses.append(self._one_step(chosen, mine))
@@ -216,7 +175,7 @@ class _Training:
         self.epoch, self.done = self.epoch + 1, 0
         errors: tuple[float | None, float | None] = (None, None)
         if self.validation and (last or self.epoch % self.config.validate_every == 0):
-            errors = _errors(self.averaged(), self.validation, self.device, self.group)
+            errors = errors_of(self.averaged(), self.validation, self.device, self.group)
         own = torch.tensor([time.process_time() - self.begun], dtype=torch.float64)
         self.cpu_seconds = self.cpu_before + float(self.group.sum(own))
         row = Row(self.epoch, self._learning_rate(), float(np.mean(self.losses)), *errors, self.cpu_seconds)
@@ -225,6 +184,8 @@ class _Training:
         return row
 
     def _learning_rate(self) -> float:
+        if self.network.closed:
+            return 0.0
         done = self.step / self.steps
         rise = min(1.0, (self.step + 1) / (WARM_UP * self.steps))
         return float(self.config.learning_rate * rise * 0.5 * (1 + np.cos(np.pi * done)))
@@ -252,7 +213,7 @@ class _Training:
             return 0.0
         batch = collate(mine, self.device)
         atoms = len(batch.graph.species) / int(self.sizes[list(chosen)].sum())
-        loss = _loss(self.network, batch, self.config, len(mine) / len(chosen), atoms)
+        loss = loss_of(self.network, batch, self.config, len(mine) / len(chosen), atoms)
         weights = list(self.network.parameters())
         # not backward(), which would go on to the positions
         for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
@@ -266,11 +227,13 @@ class _Training:
         network = copy.deepcopy(self.network)
         for weight, average in zip(network.parameters(), self.average, strict=True):
             weight.data.copy_(average)
-        _fit_shifts(network, self.data, self.device, self.group)
+        fit_shifts(network, self.data, self.device, self.group)
         return network
 
     def closest(self) -> list[list[float]]:
         """Shortest distances between elements in the training frames."""
+        # whatever the last epoch was, for a kill may have come after it
+        self.data.epoch = 0
         return closest(self.network.species, ((e.vectors, e.species[e.first], e.species[e.second]) for e in self.data))
 
     def write(self, path: Path, identity: str) -> None:
@@ -306,40 +269,3 @@ def _kept(path: Path, identity: str) -> dict[str, Any]:
         return {}
     state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     return state if state["identity"] == identity else {}
-
-
-def _parts(data: Sequence[Example]) -> list[slice]:
-    """As many examples at once as are evaluated together."""
-    return [slice(start, start + EVALUATION_BATCH) for start in range(0, len(data), EVALUATION_BATCH)]
-
-
-def _loss(network: Network, batch: Minibatch, config: TrainConfig, frames: float, atoms: float) -> torch.Tensor:
-    """Weighted mean squares of the errors of forces, energies per atom and stresses.
-
-    Where `batch` is a share of a mini-batch, `frames` and `atoms` are how much of it; the shares' losses add up to the
-    whole one's.
-    """
-    energy = network(batch.graph)
-    found = derivatives(energy, batch.graph, create_graph=True)
-    loss: torch.Tensor = atoms * config.force_weight * (found.forces - batch.forces).square().mean()
-    if config.energy_weight:
-        loss = loss + frames * config.energy_weight * ((energy - batch.energy) / batch.atoms).square().mean()
-    if config.stress_weight:
-        stress = found.virial / batch.volumes.view(-1, 1, 1)
-        loss = loss + frames * config.stress_weight * (stress - batch.stress).square().mean()
-    return loss
-
-
-def _errors(network: Network, data: Examples, device: torch.device, group: Group) -> tuple[float, float | None]:
-    """Root mean square errors of forces (meV/Å) and energies per atom (meV), None where labels have no energy."""
-    squares = torch.zeros(2, dtype=torch.float64)
-    for part in group.share(_parts(data)):
-        batch = collate(data[part], device)
-        found = network(batch.graph)
-        forces = derivatives(found, batch.graph).forces
-        squares[0] += float((forces - batch.forces).square().sum())
-        squares[1] += float(((found.detach() - batch.energy) / batch.atoms).square().sum())
-    force, energy = group.sum(squares).tolist()
-    components = 3 * int(data.composition.sum())
-    of_energy = 1000 * float(np.sqrt(energy / len(data))) if np.isfinite(energy) else None
-    return 1000 * float(np.sqrt(force / components)), of_energy

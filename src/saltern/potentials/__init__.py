@@ -10,6 +10,7 @@ from saltern.potentials.core import closest
 from saltern.potentials.graph import Graph, derivatives
 from saltern.potentials.neighbours import NeighbourList
 from saltern.potentials.network import Network
+from saltern.potentials.pair import PairSpline
 from saltern.potentials.potential import Baseline, Evaluation, Potential, baseline, chosen_device, save
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ __all__ = [
     "Graph",
     "NeighbourList",
     "Network",
+    "PairSpline",
     "Potential",
     "SalternCalculator",
     "baseline",

@@ -12,8 +12,9 @@ from saltern.potentials.cartesian import Cartesian
 from saltern.potentials.draw import Draw
 from saltern.potentials.equivariant import Equivariant
 from saltern.potentials.graph import Graph
+from saltern.potentials.pair import NoLayers, PairSpline
 
-BODIES = {"equivariant": Equivariant, "cartesian": Cartesian}
+BODIES = {"equivariant": Equivariant, "cartesian": Cartesian, "pair": NoLayers}
 """Layers by the name that a campaign gives them: from `Graph` to scalars (atom, feature)."""
 
 
@@ -26,6 +27,8 @@ class Network(nn.Module):
         shifts: (species,) energy of an isolated atom in eV, float64.
         scale: eV per unit of the last layer's outcome.
         neighbours: average number of neighbours, by which sums over them are scaled.
+        pair: splines of the distance, where they are the student or stand beneath its layers.
+        closed: whether there is nothing else, so that nothing is trained.
 
     Weights are drawn from `seed`, the same for every `dtype`.
     """
@@ -47,8 +50,10 @@ class Network(nn.Module):
         self.config, self.species = config, tuple(species)
         self.scale, self.neighbours = scale, neighbours
         self.body = BODIES[config.network](config, len(species), neighbours, Draw(seed))
+        self.closed = config.network == "pair"
+        self.pair = PairSpline(config.r_max_A, len(species)) if self.closed or config.prior == "pair" else None
         # from zero: a random readout starts with forces that are mostly wrong, which costs hundreds of steps
-        self.readout = nn.Parameter(torch.zeros(len(species), config.features))
+        self.readout = nn.Parameter(torch.zeros(len(species), 0 if self.closed else config.features))
         # coupling coefficients are made in float64, so that symmetries hold to its precision where it is asked for
         self.to(dtype)
         self.register_buffer("shifts", torch.tensor(shifts, dtype=torch.float64), persistent=False)
@@ -56,7 +61,8 @@ class Network(nn.Module):
     def forward(self, graph: Graph) -> Tensor:
         """Energies (system,) in eV, float64, differentiable in `graph.vectors`."""
         atoms = self.atomic(graph).double() * self.scale + self.shifts.index_select(0, graph.species)
-        return atoms.new_zeros(graph.systems).index_add(0, graph.system_index, atoms)
+        energies = atoms.new_zeros(graph.systems).index_add(0, graph.system_index, atoms)
+        return energies if self.pair is None else energies + self.pair(graph)
 
     def atomic(self, graph: Graph) -> Tensor:
         """What the readout gives for each atom, (atom,), before scale and shift."""

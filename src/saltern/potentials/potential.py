@@ -172,7 +172,7 @@ def save(path: Path, network: Network, about: Mapping[str, Any]) -> None:
         "precision": str(network.readout.dtype).removeprefix("torch."),
         **about,
     }
-    weights = {name: weight.detach().cpu().contiguous() for name, weight in network.named_parameters()}
+    weights = {name: weight.detach().cpu().contiguous() for name, weight in network.state_dict().items()}
     with whole_file(path) as temporary:
         save_file(weights, temporary, metadata={"saltern": json.dumps(header, sort_keys=True)})
 

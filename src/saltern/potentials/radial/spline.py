@@ -35,13 +35,26 @@ def knots(cutoff: float) -> Tensor:
 
 def interpolation(distances: Tensor, cutoff: float) -> Interpolation:
     """Where distances (pair,) in Å, below the cutoff, stand between the knots; differentiable in them."""
+    whole, t = _places(distances, cutoff)
+    s = 1 - t
+    factors = (s**3, 4 - 6 * t**2 + 3 * t**3, 4 - 6 * s**2 + 3 * s**3, t**3)
+    return Interpolation(whole, torch.stack(factors, 1) / 6)
+
+
+def slopes(distances: Tensor, cutoff: float) -> Interpolation:
+    """The same, with factors (1/Å) that give the spline's derivative by the distance."""
+    whole, t = _places(distances, cutoff)
+    s = 1 - t
+    factors = (-(s**2), t * (3 * t - 4), s * (4 - 3 * s), t**2)
+    return Interpolation(whole, torch.stack(factors, 1) * (_intervals(cutoff) / cutoff / 2))
+
+
+def _places(distances: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
+    """The knot before each distance, and how far beyond it the distance is, between 0 and 1."""
     places = distances * (_intervals(cutoff) / cutoff)
     # rounding may bring a pair that is just within the cutoff onto it
     whole = places.detach().floor().clamp(max=_intervals(cutoff) - 1)
-    t = places - whole
-    s = 1 - t
-    factors = (s**3, 4 - 6 * t**2 + 3 * t**3, 4 - 6 * s**2 + 3 * s**3, t**3)
-    return Interpolation(whole.long(), torch.stack(factors, 1) / 6)
+    return whole.long(), places - whole
 
 
 def _intervals(cutoff: float) -> int:
