@@ -101,7 +101,8 @@ def results(tmp_path_factory, made):
     }
     write_json(level / "errors.json", errors)
     (level / "potentials").mkdir()
-    curve = "epoch,train_loss,validation_force_rmse_meV_A,ended\n1,9.0,,\n5,4.0,300,\n10,2.0,100,\n12,2.0,,full\n"
+    head = "epoch,train_loss,validation_force_rmse_meV_A,kept_epoch,ended"
+    curve = f"{head}\n1,9.0,,0,\n5,4.0,300,5,\n10,2.0,100,10,\n12,2.0,,10,full\n"
     (level / "potentials" / "m0000.csv").write_text(curve)
     return directory
 
@@ -143,7 +144,7 @@ def test_errors_curves_and_stops_are_read(gathered):
     assert level.force_error.factor == 2.0
     assert level.environments[0].factor is None
     assert level.calibration.bins == ((20.0, Measured(50.0, 2.0)),)
-    assert level.members == (MemberRow("m0000", Measured(50.0, 2.0), Measured(0.2), 0.25, 12, "full"),)
+    assert level.members == (MemberRow("m0000", Measured(50.0, 2.0), Measured(0.2), 0.25, 12, 10, "full"),)
     assert [row.stopped for row in level.health] == ["", "r0001 at 1.5 ps: atoms 0.4 Å apart"]
     assert level.spec["simulate"]["simulate"]["length_ps"] == 3.0
 

@@ -15,9 +15,10 @@ from saltern.errors import UserError
 from saltern.learning.curve import Curve, Row
 from saltern.learning.dataset import Example, Examples, Minibatch, collate
 from saltern.learning.group import ALONE, Group
+from saltern.learning.stopping import Best
 from saltern.learning.stream import ShuffledShare, read_ahead
 from saltern.potentials import Network, chosen_device, closest, derivatives, element_charges, save
-from saltern.progress import track
+from saltern.progress import say, track
 from saltern.store import FrameReader, Release, text_hash, whole_file
 
 CHECKPOINT_INTERVAL_S = 15.0
@@ -48,9 +49,10 @@ def train(
     labels minus the baseline. Energies of the free atoms are fitted to the training frames by least squares, before
     training and again for every network that is validated or saved, because the loss hardly feels a constant. A
     checkpoint beside the output holds the state every few seconds; the same call after a kill goes on from it and
-    ends with the same weights. Several processes share every mini-batch and every evaluation; process 0 alone writes.
-    Their number is in neither the spec nor the checkpoint, for it changes rounding only: what several processes began
-    one may finish.
+    ends with the same weights. With `patience` the averaged weights that validated best are saved, and training ends
+    before its schedule when that many validations in a row were no better. Several processes share every mini-batch and
+    every evaluation; process 0 alone writes. Their number is in neither the spec nor the checkpoint, for it changes
+    rounding only: what several processes began one may finish.
 
     Args:
         release: the dataset.
@@ -62,8 +64,8 @@ def train(
         group: the processes that share this training; each of them calls this.
 
     Raises:
-        UserError: when there is nothing to train on, validation frames hold an element that training frames do not,
-            or stresses are asked for that were not labelled.
+        UserError: when there is nothing to train on, validation frames are needed or hold an element that training
+            frames do not, or stresses are asked for that were not labelled.
         LostProcessError: when another process of the group has ended.
     """
     frames, validation = release.reader("train"), release.reader("validation")
@@ -75,22 +77,26 @@ def train(
     remaining = range(run.epoch, spec.train.epochs)
     if group.rank:
         for epoch in remaining:
-            run.one_epoch(epoch == remaining[-1], lambda: None)
-        run.averaged()
+            if run.one_epoch(epoch == remaining[-1], lambda: None).ended:
+                break
+        run.kept()
     else:
         rows = Curve(curve, kept)
         keep = _now_and_then(lambda: run.write(checkpoint, identity))
         for epoch in track(remaining, what, spec.train.epochs, "epoch", run.epoch, rows.note):
             rows.add(run.one_epoch(epoch == remaining[-1], keep))
+            if run.best.ended:
+                say(f"{what}: ended after epoch {epoch + 1}, {run.best.ended}; epoch {run.best.epoch} is kept")
+                break
         told = {"spec": spec.model_dump(exclude=OF_GROUP), "member": member, "processes": group.size}
         about = {
             "baseline": spec.baseline.kind,
             "closest": run.closest(),
             "charges": _charges(frames),
             "permittivities": _permittivities(release),
-            "training": {"dataset": release.manifest["root_hash"], **told},
+            "training": {"dataset": release.manifest["root_hash"], "epoch": run.best.epoch, **told},
         }
-        save(output, run.averaged(), about)
+        save(output, run.kept(), about)
     # the checkpoint stays until no process can fail any more: Snakemake removes the output of a job that fails
     group.wait()
     if not group.rank:
@@ -120,6 +126,8 @@ def _check(frames: FrameReader, validation: FrameReader, spec: TrainSpec, where:
     if unknown:
         names = ", ".join(chemical_symbols[z] for z in unknown)
         raise UserError(f"{where}: {names} is in validation frames, but in no training frame; add trajectories")
+    if spec.train.patience is not None and not len(validation):
+        raise UserError(f"{where}: train.patience: {spec.train.patience} needs validation frames; there are none")
     if spec.train.energy_weight and not _known(frames, "energy"):
         allowed = "needs energies of all labels; a mean force has none, so train.energy_weight: 0"
         raise UserError(f"{where}: train.energy_weight: {spec.train.energy_weight:g} {allowed}")
@@ -196,6 +204,7 @@ class _Training:
         self.sizes = self.data.composition.sum(axis=1)
         self.batches = ShuffledShare(len(self.data), self.config.batch, seed, group, self.sizes.tolist())
         self.epoch, self.step, self.done = 0, 0, 0
+        self.best = Best(self.config)
         self.losses: list[float] = []
         self.rows: list[Row] = []
         self.cpu_before, self.cpu_seconds, self.begun = 0.0, 0.0, time.process_time()
@@ -219,7 +228,9 @@ class _Training:
             errors = _errors(self.averaged(), self.validation, self.device, self.group)
         own = torch.tensor([time.process_time() - self.begun], dtype=torch.float64)
         self.cpu_seconds = self.cpu_before + float(self.group.sum(own))
-        row = Row(self.epoch, self._learning_rate(), float(np.mean(self.losses)), *errors, self.cpu_seconds)
+        self.best.judge(self.epoch, errors, self.average)
+        seen = (self.epoch, self._learning_rate(), float(np.mean(self.losses)), *errors, self.cpu_seconds)
+        row = Row(*seen, self.best.epoch, self.best.ended)
         self.losses = []
         self.rows.append(row)
         return row
@@ -259,12 +270,16 @@ class _Training:
             weight.grad = gradient
         return float(loss.detach())
 
-    def averaged(self) -> Network:
-        """The network with its averaged weights, and free atoms to suit."""
+    def kept(self) -> Network:
+        """The network that is saved."""
+        return self.averaged(self.best.weights)
+
+    def averaged(self, weights: Sequence[torch.Tensor] | None = None) -> Network:
+        """The network with its averaged weights, those of now or others, and free atoms to suit."""
         import copy
 
         network = copy.deepcopy(self.network)
-        for weight, average in zip(network.parameters(), self.average, strict=True):
+        for weight, average in zip(network.parameters(), weights or self.average, strict=True):
             weight.data.copy_(average)
         _fit_shifts(network, self.data, self.device, self.group)
         return network
@@ -283,6 +298,7 @@ class _Training:
             "counts": (self.epoch, self.step, self.done, self.cpu_seconds),
             "losses": self.losses,
             "rows": [tuple(row) for row in self.rows],
+            "best": self.best.state(),
         }
         with whole_file(path) as temporary:
             torch.save(state, temporary)
@@ -297,6 +313,7 @@ class _Training:
             self.epoch, self.step, self.done, self.cpu_before = state["counts"]
             self.losses = state["losses"]
             self.rows = [Row(*row) for row in state["rows"]]
+            self.best.restore(state["best"], self.average)
         return list(self.rows)
 
 

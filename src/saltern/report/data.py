@@ -138,6 +138,8 @@ class MemberRow:
     """Share of its features that no energy depends on."""
     epochs: int = 0
     """Done."""
+    kept: int = 0
+    """Epoch whose weights were saved; 0 where the curve does not say."""
     ended: str = ""
     """Why training ended before its schedule; empty when it did not."""
 
@@ -166,6 +168,8 @@ class LearningCurve:
     """RMSE on the validation frames, eV/Å."""
     last: int = 0
     """Epochs done."""
+    kept: int = 0
+    """Epoch whose weights were saved; 0 where the curve does not say."""
     ended: str = ""
     """Why training ended before its schedule; empty when it did not."""
 

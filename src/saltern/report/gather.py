@@ -140,14 +140,14 @@ def _calibration(entry: Mapping[str, Any] | None) -> Calibration | None:
 
 def _members(entries: Sequence[Mapping[str, Any]], learning: Sequence[LearningCurve]) -> tuple[MemberRow, ...]:
     """Every network of errors.json with the end of its learning curve."""
-    ends = {curve.member: curve for curve in learning}
+    ends = {curve.member: (curve.last, curve.kept, curve.ended) for curve in learning}
     return tuple(
         MemberRow(
             entry["member"],
             Measured(**entry["rmse"]),
             Measured(**entry["share"]),
             entry["silent"],
-            *((ends[entry["member"]].last, ends[entry["member"]].ended) if entry["member"] in ends else ()),
+            *ends.get(entry["member"], ()),
         )
         for entry in entries
     )
@@ -166,9 +166,10 @@ def _learning(path: Path) -> LearningCurve:
     with path.open(encoding="utf-8", newline="") as handle:
         every = list(csv.DictReader(handle))
     rows = [row for row in every if row["validation_force_rmse_meV_A"]]
-    last, ended = (int(every[-1]["epoch"]), every[-1].get("ended", "")) if every else (0, "")
+    end = every[-1] if every else {}
+    last, kept, ended = int(end.get("epoch", 0)), int(end.get("kept_epoch", 0)), end.get("ended", "")
     errors = [float(row["validation_force_rmse_meV_A"]) / 1000 for row in rows]
-    return LearningCurve(path.stem, np.array([int(row["epoch"]) for row in rows]), np.array(errors), last, ended)
+    return LearningCurve(path.stem, np.array([int(row["epoch"]) for row in rows]), np.array(errors), last, kept, ended)
 
 
 def _stopped(about: Sequence[Mapping[str, Any]]) -> str:

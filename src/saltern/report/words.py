@@ -90,7 +90,11 @@ def trust(level: LevelData) -> list[str]:
         columns = [("spread", "error"), *((number(spread), number(error.value)) for spread, error in found.bins)]
         lines += ["".join(f"{cells[row]:>8}" for cells in columns) + "  meV/Å" for row in (0, 1)]
     lines += [f"{row.member} {idle(row)}" for row in level.members if row.doubted]
-    return lines + [f"{row.member} ended early: {row.ended}" for row in level.members if row.ended]
+    return lines + [
+        f"{row.member} ended after epoch {row.epochs}, {row.ended}; epoch {row.kept} is kept"
+        for row in level.members
+        if row.ended
+    ]
 
 
 def idle(row: MemberRow) -> str:
