@@ -77,9 +77,9 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "dataset"
 
 
-def arguments(release: Path, output: Path) -> list[str]:
+def arguments(release: Path, output: Path, spec: TrainSpec = SPEC) -> list[str]:
     files = [str(release), str(output), str(output.with_suffix(".csv"))]
-    return ["train", *files, "--member=0", "--processes=2", f"--spec={SPEC.model_dump_json()}"]
+    return ["train", *files, "--member=0", "--processes=2", f"--spec={spec.model_dump_json()}"]
 
 
 def curve(path: Path) -> list[dict[str, str]]:
@@ -131,6 +131,17 @@ def test_two_processes_train_what_one_trains(release: Path, whole: Path, tmp_pat
     one = tmp_path / "one.safetensors"
     train(open_release(release), SPEC, 0, one, one.with_suffix(".csv"), "train")
     assert_same(whole, one)
+
+
+def test_two_processes_lose_patience_together(release: Path, tmp_path: Path) -> None:
+    """A rate that is too large, so that training ends early, and both must know it or one would wait for ever."""
+    restless = SPEC.train.model_copy(update={"learning_rate": 0.1, "validate_every": 1, "ema": 0.0, "patience": 2})
+    told = SPEC.model_copy(update={"train": restless})
+    one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
+    train(open_release(release), told, 0, one, one.with_suffix(".csv"), "train")
+    subprocess.run([sys.executable, "-m", "saltern", *arguments(release, two, told)], check=True, timeout=120)
+    assert curve(one)[-1]["ended"] == "not better in 2 validations"
+    assert_same(two, one)
 
 
 def test_a_kill_of_any_process_ends_all_and_the_next_try_goes_on(release: Path, whole: Path, tmp_path: Path) -> None:

@@ -214,6 +214,55 @@ def test_a_kill_changes_nothing(
     assert seconds == sorted(seconds), "time goes on where it stood"
 
 
+RESTLESS = {"epochs": 30, "batch": 2, "validate_every": 1, "learning_rate": 0.1, "ema": 0.0, "patience": 2}
+
+
+def timeless(path: Path) -> list[dict[str, str]]:
+    return [{k: v for k, v in row.items() if k != "cpu_seconds"} for row in curve(path)]
+
+
+def test_the_best_weights_are_saved_and_a_kill_changes_nothing(
+    release: Release,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A rate so large that errors go up and down; killed four times, also between the best epoch and the end."""
+    told = spec(**RESTLESS)
+    train(release, told, 0, tmp_path / "whole.safetensors", tmp_path / "whole.csv", "train")
+    seen = timeless(tmp_path / "whole.csv")
+    error = np.array([float(row["validation_force_rmse_meV_A"]) for row in seen])
+    energy = np.array([float(row["validation_energy_rmse_meV_atom"]) for row in seen])
+    score = 100 * error**2 + energy**2
+    best = int(score.argmin()) + 1
+    assert best + 2 == len(seen) < 30
+    assert [row["ended"] for row in seen] == [""] * (len(seen) - 1) + ["not better in 2 validations"]
+    assert seen[-1]["kept_epoch"] == str(best)
+    assert (
+        f"ended after epoch {len(seen)}, not better in 2 validations; epoch {best} is kept" in capsys.readouterr().err
+    )
+    found = held_out_errors(Potential.load([tmp_path / "whole.safetensors"]), release.frames("validation"), "evaluate")
+    assert found["errors"][0]["rmse"]["value"] == pytest.approx(error[best - 1], rel=1e-3)
+
+    module = sys.modules[train.__module__]
+    monkeypatch.setattr(module, "CHECKPOINT_INTERVAL_S", 0.0)
+    original, fatal = module._Training.write, [3, 6 * best, 6 * best + 2, 6 * len(seen)]
+
+    def dies(self: object, *arguments: object) -> None:
+        original(self, *arguments)
+        if self.step in fatal:  # type: ignore[attr-defined]
+            fatal.remove(self.step)  # type: ignore[attr-defined]
+            raise StopError
+
+    monkeypatch.setattr(module._Training, "write", dies)
+    while fatal:
+        with pytest.raises(StopError):
+            train(release, told, 0, tmp_path / "cut.safetensors", tmp_path / "cut.csv", "train")
+    train(release, told, 0, tmp_path / "cut.safetensors", tmp_path / "cut.csv", "train")
+    assert (tmp_path / "cut.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
+    assert timeless(tmp_path / "cut.csv") == seen
+
+
 def test_a_checkpoint_of_another_training_is_not_taken_up(release: Release, tmp_path: Path) -> None:
     train(release, spec(), 0, tmp_path / "a.safetensors", tmp_path / "a.csv", "train")
     torch.save({"identity": "another"}, tmp_path / "b.checkpoint")
@@ -249,6 +298,8 @@ def test_what_cannot_be_trained_or_validated_is_told(
     monkeypatch.setattr(Release, "reader", lambda _, split: Held(bare if split == "train" else bare.select([])))
     with pytest.raises(UserError, match="stress_weight"):
         train(release, spec(stress_weight=1.0), *outputs)
+    with pytest.raises(UserError, match=r"train\.patience: 2 needs validation frames; there are none"):
+        train(release, spec(patience=2), *outputs)
     free = frames.with_arrays(energy=np.full(4, np.nan))
     monkeypatch.setattr(Release, "reader", lambda *_: Held(free))
     with pytest.raises(UserError, match="energy_weight: 1 needs energies of all labels; a mean force has none"):

@@ -7,6 +7,7 @@ import pytest
 
 from saltern.frames import Frames
 from saltern.report.data import (
+    Calibration,
     CostRow,
     HealthRow,
     HeldOutError,
@@ -14,6 +15,7 @@ from saltern.report.data import (
     LedgerRow,
     LevelData,
     Measured,
+    MemberRow,
     Parity,
     ReportData,
     SystemRow,
@@ -168,11 +170,34 @@ def level(rows):
         ),
         errors=(
             HeldOutError("energy", Measured(0.52, 0.06), Measured(0.41, 0.05), 4.1, "meV/atom", 48),
-            HeldOutError("force", Measured(51.2, 1.1), Measured(37.1, 0.8), 1030.0, "meV/Å", 13500),
+            HeldOutError(
+                "force",
+                Measured(51.2, 1.1),
+                Measured(37.1, 0.8),
+                1030.0,
+                "meV/Å",
+                13500,
+                Measured(1010.0, 12.0),
+                Measured(28.0, 0.9),
+            ),
             *(
                 HeldOutError(f"force on {e}", Measured(40 + 10 * s, 2.0), Measured(30.0, 1.0), 1000 * s, "meV/Å", 1500)
                 for e, s in FORCE_SCALE.items()
             ),
+        ),
+        environments=(
+            HeldOutError("force on free ions", Measured(44.0, 3.0), Measured(31.0, 2.0), 610.0, "meV/Å", 900),
+        ),
+        calibration=Calibration(
+            Measured(1.83, 0.07),
+            Measured(0.61, 0.02),
+            tuple((s, Measured(1.9 * s**0.9, 0.3 + 0.05 * s)) for s in np.geomspace(8, 90, 10)),
+            24,
+        ),
+        members=(
+            MemberRow("m0000", Measured(51.2, 1.1), Measured(0.051, 0.001), 0.0, 300),
+            MemberRow("m0001", Measured(52.0, 1.2), Measured(0.052, 0.001), 0.0625, 180, 150, "made up"),
+            MemberRow("m0002", Measured(1009.0, 12.0), Measured(1.0, 0.01), 1.0, 300),
         ),
         force_parity=tuple(force_parity),
         energy_parity=tuple(energy_parity),

@@ -9,6 +9,7 @@ from saltern.config import CollectConfig
 from saltern.errors import UserError
 from saltern.frames import Frames
 from saltern.report import render
+from saltern.report.data import Measured, MemberRow
 from saltern.report.gather import gather
 from saltern.store import collect_system, write_frames, write_json, write_release
 
@@ -87,10 +88,21 @@ def results(tmp_path_factory, made):
     number = {"value": 50.0, "error": 2.0}
     entry = {"what": "force", "rmse": number, "mae": number, "reference": 900.0, "unit": "meV/Å", "count": 3}
     pair = {"reference": [0.1, 0.2, 0.3], "predicted": [0.1, 0.25, 0.3]}
-    errors = {"errors": [entry], "force_parity": {"O": pair}, "energy_parity": {rows[0].id: pair}}
+    found = {"factor": number, "rank": number, "trajectories": 3}
+    bins = [{"spread": 20.0, "error": number}, {"spread": None, "error": {"value": None, "error": None}}]
+    trained = {"member": "m0000", "rmse": number, "share": {"value": 0.2, "error": None}, "silent": 0.25}
+    errors = {
+        "errors": [{**entry, "baseline": number, "spread": {"value": 25.0, "error": 1.0}}],
+        "environments": [{**entry, "what": "force on free ions", "spread": None}],
+        "calibration": {**found, "bins": bins, "usual": {"O": 0.1}},
+        "members": [trained],
+        "force_parity": {"O": pair},
+        "energy_parity": {rows[0].id: pair},
+    }
     write_json(level / "errors.json", errors)
     (level / "potentials").mkdir()
-    curve = "epoch,train_loss,validation_force_rmse_meV_A\n1,9.0,\n5,4.0,300\n10,2.0,100\n"
+    head = "epoch,train_loss,validation_force_rmse_meV_A,kept_epoch,ended"
+    curve = f"{head}\n1,9.0,,0,\n5,4.0,300,5,\n10,2.0,100,10,\n12,2.0,,10,full\n"
     (level / "potentials" / "m0000.csv").write_text(curve)
     return directory
 
@@ -129,6 +141,10 @@ def test_errors_curves_and_stops_are_read(gathered):
     assert level.force_error.rmse.value == 50.0
     assert level.force_parity[0].predicted[1] == 0.25
     assert level.learning[0].epochs.tolist() == [5, 10]
+    assert level.force_error.factor == 2.0
+    assert level.environments[0].factor is None
+    assert level.calibration.bins == ((20.0, Measured(50.0, 2.0)),)
+    assert level.members == (MemberRow("m0000", Measured(50.0, 2.0), Measured(0.2), 0.25, 12, 10, "full"),)
     assert [row.stopped for row in level.health] == ["", "r0001 at 1.5 ps: atoms 0.4 Å apart"]
     assert level.spec["simulate"]["simulate"]["length_ps"] == 3.0
 

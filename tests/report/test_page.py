@@ -98,6 +98,31 @@ def test_unbelievable_numbers_are_marked(data, page):
     assert "not yet diffusive" in page
 
 
+def test_the_committee_is_told_whether_it_knows_how_wrong_it_is(data, page):
+    assert "The error is 1.830 ± 0.070 times the committee's spread" in page.replace("&#39;", "'")
+    assert "force on free ions" in page
+    assert 'aria-label="Force error against the committee' in page
+    row = re.search(r"<tr[^>]*><th scope=\"row\">m0002.*?</tr>", page)[0]
+    assert 'class="doubt"' in row
+    assert re.search(r"<tr><th scope=\"row\">m0001.*?made up</td></tr>", page)
+    lines = summary(data)
+    assert "error is 1.830 ± 0.070 times the committee's spread, rank correlation 0.610 ± 0.020 (24 held-out" in lines
+    table = [line.split() for line in lines.splitlines() if line.strip().startswith(("spread ", "error "))][-2:]
+    assert [row[0] for row in table] == ["spread", "error"]
+    assert [len(row) for row in table] == [12, 12]
+    assert "m0001 ended after epoch 180, made up; epoch 150 is kept" in lines
+    assert "m0002 does not look trained: error 1.00 of its baseline's, 100 % of its features idle" in lines
+    assert "m0000" not in lines
+
+
+def test_a_lone_network_has_no_calibration(data):
+    bare = replace(data.levels[0], calibration=None, members=(), environments=())
+    found = render(replace(data, levels=(bare,)))
+    assert "Error against spread" not in found
+    assert "Was each network trained?" not in found
+    assert "rank correlation" not in summary(replace(data, levels=(bare,)))
+
+
 def test_a_campaign_without_held_out_frames_says_so(data):
     bare = replace(data.levels[0], errors=(), force_parity=(), energy_parity=(), learning=(), curves=(), snapshots=())
     found = render(replace(data, levels=(bare,), cost=()))

@@ -269,6 +269,11 @@ class TrainConfig(Section):
     the thermal energy divided by this, 0.26 eV/Å at 300 K and 0.1 Å, about that of the solvent's forces."""
     validate_every: int = Field(5, ge=1)
     """Epochs between evaluations on the validation frames."""
+    patience: int | None = Field(None, ge=1)
+    """Validations in a row without a better one (errors weighed as in the loss) after which training ends; by default
+    it never ends early. With it, the averaged weights that validated best are saved instead of the last ones. The
+    cosine still spans all `epochs`: ending early cuts off its tail, in which a healthy training gains most, so give a
+    patience of a tenth of all validations or more. It is a guard against overfitting, not a way to save time."""
     precision: Literal["float32", "float64"] = "float32"
     """Precision of the network; energies are summed in float64 either way."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

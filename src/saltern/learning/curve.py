@@ -16,6 +16,10 @@ class Row(NamedTuple):
     validation_force_rmse_meV_A: float | None
     validation_energy_rmse_meV_atom: float | None
     cpu_seconds: float
+    kept_epoch: int = 0
+    """After which the weights were as they would be saved now; 0 while there are none."""
+    ended: str = ""
+    """Why training ended here, before its schedule."""
 
 
 class Curve:
@@ -31,7 +35,7 @@ class Curve:
 
     def add(self, row: Row) -> None:
         """Append one epoch."""
-        cells = ("" if value is None else f"{value:.6g}" for value in row)
+        cells = ("" if value is None else value if isinstance(value, str) else f"{value:.6g}" for value in row)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(",".join(cells) + "\n")
         if row.validation_force_rmse_meV_A is not None:

@@ -9,22 +9,24 @@ import numpy as np
 
 from saltern.errors import UserError
 from saltern.frames import Array, Frames
-from saltern.potentials import Batch, Potential
+from saltern.learning.calibration import calibration, number, usual_spread
+from saltern.learning.environments import CLASSES, environments
+from saltern.learning.jackknife import group_sums, jackknife
+from saltern.learning.members import Found, evaluated, member_rows
+from saltern.potentials import Potential
 from saltern.progress import track
-
-RESAMPLES = 1000
-"""Draws of the bootstrap over frames."""
 
 PLOTTED_ATOMS = 7000
 """Atoms in the parity plot of forces; more would only make the page heavy."""
 
 
 def held_out_errors(potential: Potential, frames: Frames, what: str) -> dict[str, Any]:
-    """Errors of the first member plus its baseline against the labels.
+    """Errors of the first member plus its baseline against the labels, and what the committee's spread tells of them.
 
-    Standard errors are by bootstrap over frames, since atoms of one frame are not independent. Energies are compared
-    per atom and relative to each system's mean, for only differences within a system enter its dynamics; the error
-    with the mean is given as well. Labels of a mean force have no energies, and there is nothing to compare then.
+    Standard errors are over trajectories, by leaving out one at a time, for frames of one are not independent; of a
+    single trajectory they are unknown. Energies are compared per atom and relative to each system's mean, for only
+    differences within a system enter its dynamics; the error with the mean is given as well. Labels of a mean force
+    have no energies, and there is nothing to compare then.
 
     Args:
         potential: the committee.
@@ -33,35 +35,83 @@ def held_out_errors(potential: Potential, frames: Frames, what: str) -> dict[str
 
     Returns:
         'errors': rows with what, rmse and mae (each a value and its standard error), the reference's own root mean
-        square, unit and count, 'force' being that of all atoms; 'force_parity': by element, reference and predicted
-        components (eV/Å), thinned; 'energy_parity': by system, energies per atom relative to the mean (eV).
+        square, unit and count, 'force' being that of all atoms; rows of forces also have the error of the baseline
+        alone and the spread of a component, None without a committee. 'environments': such rows by the class of
+        `environments`. 'calibration': None, or what `calibration` says and 'usual', the spread that 99 % of the atoms
+        of each element keep below in systems that were trained on. 'members': see `member_rows`. 'force_parity': by
+        element, reference and predicted components (eV/Å), thinned; 'energy_parity': by system, energies per atom
+        relative to the mean (eV).
 
     Raises:
         UserError: when there are no frames.
     """
     if not len(frames):
         raise UserError("no frames are held out as test; raise collect.test_fraction")
-    found = [potential.evaluate(Batch.of(frame, potential.device)) for frame in track(frames, what, len(frames))]
-    forces = np.concatenate([f.forces.cpu().numpy() for f in found])
-    energies = np.array([float(f.energy) for f in found]) / frames.atom_counts
+    found = evaluated(potential, track(frames, what, len(frames)))
+    energies = found.energies / frames.atom_counts
     return {
-        "errors": [*_force_rows(frames, forces), *_energy_rows(frames, energies)],
-        "force_parity": _force_parity(frames, forces),
+        "errors": [*_force_rows(frames, found), *_energy_rows(frames, energies)],
+        "environments": _environment_rows(frames, found),
+        "calibration": _calibration(potential, frames, found),
+        "members": member_rows(found, frames, trajectories(frames)),
+        "force_parity": _force_parity(frames, found.forces),
         "energy_parity": _energy_parity(frames, energies),
     }
 
 
-def _force_rows(frames: Frames, forces: Array) -> list[dict[str, Any]]:
+def trajectories(frames: Frames) -> Array:
+    """Number of the trajectory that each frame is of, (frame,)."""
+    names = np.stack([frames["system"], frames["trajectory"]], 1)
+    _, number = np.unique(names, axis=0, return_inverse=True)
+    return np.asarray(number).ravel()
+
+
+def _per_atom(frames: Frames, values: Array) -> Array:
+    """What is known of frames, for their atoms."""
+    return np.repeat(values, frames.atom_counts, axis=0)
+
+
+def _force_rows(frames: Frames, found: Found) -> list[dict[str, Any]]:
     """Over all atoms, then by element."""
     from ase.data import chemical_symbols
 
     numbers = frames["numbers"]
-    frame = np.repeat(np.arange(len(frames)), frames.atom_counts)
-    rows = [_row("force", forces, frames["forces"], frame)]
+    rows = [_force_row("force", frames, found, np.ones(len(numbers), bool))]
     for z in np.unique(numbers):
-        of = numbers == z
-        rows.append(_row(f"force on {chemical_symbols[z]}", forces[of], frames["forces"][of], frame[of]))
+        rows.append(_force_row(f"force on {chemical_symbols[z]}", frames, found, numbers == z))
     return rows
+
+
+def _environment_rows(frames: Frames, found: Found) -> list[dict[str, Any]]:
+    """By where an ion is, as far as frames say what is an ion."""
+    if not {"charges", "molecules"} <= set(frames.arrays):
+        return []
+    of = environments(frames)
+    return [_force_row(f"force on {CLASSES[c]}", frames, found, of == c) for c in np.unique(of)]
+
+
+def _force_row(what: str, frames: Frames, found: Found, of: Array) -> dict[str, Any]:
+    """One comparison of the forces on some of the atoms."""
+    reference, trajectory = frames["forces"][of], _per_atom(frames, trajectories(frames))[of]
+    alone = 1000 * (found.baseline[of] - reference)
+    row = _row(what, found.forces[of], reference, trajectory)
+    row["baseline"] = _resampled(alone**2, trajectory, np.sqrt)
+    spread = None if found.spreads is None else 1000 * found.spreads[of, None] / np.sqrt(3)
+    row["spread"] = None if spread is None else _resampled(spread**2, trajectory, np.sqrt)
+    return row
+
+
+def _calibration(potential: Potential, frames: Frames, found: Found) -> dict[str, Any] | None:
+    """What the spread of a committee is worth; nothing of a lone network."""
+    if found.spreads is None:
+        return None
+    errors = np.linalg.norm(found.forces - frames["forces"], axis=1)
+    known = np.isin(frames["system"], list(potential.permittivities))
+    usual = _per_atom(frames, known if known.any() else np.ones(len(frames), bool))
+    return {
+        **calibration(errors, found.spreads, _per_atom(frames, trajectories(frames))),
+        "usual": usual_spread(frames["numbers"][usual], found.spreads[usual]),
+    }
 
 
 def _energy_rows(frames: Frames, energies: Array) -> list[dict[str, Any]]:
@@ -69,33 +119,29 @@ def _energy_rows(frames: Frames, energies: Array) -> list[dict[str, Any]]:
     if not np.isfinite(frames["energy"]).all():
         return []
     reference = frames["energy"] / frames.atom_counts
-    own = np.arange(len(frames))
+    own = trajectories(frames)
     centred = _row("energy", _centred(frames, energies), _centred(frames, reference), own)
     total = _row("energy, mean error included", energies, reference, own)
     return [centred, {**total, "reference": centred["reference"]}]
 
 
-def _row(what: str, predicted: Array, reference: Array, frame: Array) -> dict[str, Any]:
-    """One comparison in meV; `frame` (row,) says which frame a row belongs to."""
-    error = 1000 * (predicted - reference).reshape(len(frame), -1)
+def _row(what: str, predicted: Array, reference: Array, trajectory: Array) -> dict[str, Any]:
+    """One comparison in meV; `trajectory` (row,) says which one a row belongs to."""
+    error = 1000 * (predicted - reference).reshape(len(trajectory), -1)
     return {
         "what": what,
-        "rmse": _resampled(error**2, frame, np.sqrt),
-        "mae": _resampled(np.abs(error), frame, np.asarray),
+        "rmse": _resampled(error**2, trajectory, np.sqrt),
+        "mae": _resampled(np.abs(error), trajectory, np.asarray),
         "reference": 1000 * float(np.sqrt((reference**2).mean())),
         "unit": "meV/Å" if what.startswith("force") else "meV/atom",
         "count": int(error.size),
     }
 
 
-def _resampled(terms: Array, frame: Array, then: Callable[[Array], Array]) -> dict[str, float]:
-    """`then` of the mean of terms (row, component), and its standard error by bootstrap over frames."""
-    _, frame = np.unique(frame, return_inverse=True)
-    sums = np.bincount(frame, terms.sum(1))
-    counts = np.bincount(frame, np.full(len(frame), terms.shape[1]))
-    draws = np.random.default_rng(0).integers(len(counts), size=(RESAMPLES, len(counts)))
-    drawn = then(sums[draws].sum(1) / counts[draws].sum(1))
-    return {"value": float(then(terms.mean())), "error": float(drawn.std(ddof=1))}
+def _resampled(terms: Array, trajectory: Array, then: Callable[[Array], Array]) -> dict[str, float | None]:
+    """`then` of the mean of terms (row, component), and its standard error over trajectories."""
+    sums = group_sums(np.stack([terms.sum(1), np.full(len(terms), terms.shape[1])], 1), trajectory)
+    return number(*jackknife(sums, lambda s: then(s[..., 0] / s[..., 1])))
 
 
 def _centred(frames: Frames, energies: Array) -> Array:

@@ -22,6 +22,8 @@ def check(frames: FrameReader, validation: FrameReader, spec: TrainSpec, where: 
     if unknown:
         names = ", ".join(chemical_symbols[z] for z in unknown)
         raise UserError(f"{where}: {names} is in validation frames, but in no training frame; add trajectories")
+    if spec.train.patience is not None and not len(validation):
+        raise UserError(f"{where}: train.patience: {spec.train.patience} needs validation frames; there are none")
     if spec.train.energy_weight and not _known(frames, "energy"):
         allowed = "needs energies of all labels; a mean force has none, so train.energy_weight: 0"
         raise UserError(f"{where}: train.energy_weight: {spec.train.energy_weight:g} {allowed}")

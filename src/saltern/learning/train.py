@@ -19,9 +19,10 @@ from saltern.learning.loss import errors_of, fit_shifts, loss_of
 from saltern.learning.noise import Noise
 from saltern.learning.pairs import fit_pairs
 from saltern.learning.resampling import drawn, trajectories, units
+from saltern.learning.stopping import Best
 from saltern.learning.stream import ShuffledShare, read_ahead
 from saltern.potentials import Network, chosen_device, closest, save
-from saltern.progress import track
+from saltern.progress import say, track
 from saltern.store import FrameReader, Release, text_hash, whole_file
 
 CHECKPOINT_INTERVAL_S = 15.0
@@ -49,9 +50,10 @@ def train(
     labels minus the baseline. Energies of the free atoms are fitted to the training frames by least squares, before
     training and again for every network that is validated or saved, because the loss hardly feels a constant. A
     checkpoint beside the output holds the state every few seconds; the same call after a kill goes on from it and
-    ends with the same weights. Several processes share every mini-batch and every evaluation; process 0 alone writes.
-    Their number is in neither the spec nor the checkpoint, for it changes rounding only: what several processes began
-    one may finish.
+    ends with the same weights. With `patience` the averaged weights that validated best are saved, and training ends
+    before its schedule when that many validations in a row were no better. Several processes share every mini-batch and
+    every evaluation; process 0 alone writes. Their number is in neither the spec nor the checkpoint, for it changes
+    rounding only: what several processes began one may finish.
 
     Args:
         release: the dataset.
@@ -63,8 +65,8 @@ def train(
         group: the processes that share this training; each of them calls this.
 
     Raises:
-        UserError: when there is nothing to train on, validation frames hold an element that training frames do not,
-            or stresses are asked for that were not labelled.
+        UserError: when there is nothing to train on, validation frames are needed or hold an element that training
+            frames do not, or stresses are asked for that were not labelled.
         LostProcessError: when another process of the group has ended.
     """
     frames, validation = release.reader("train"), release.reader("validation")
@@ -76,22 +78,26 @@ def train(
     remaining = range(run.epoch, run.epochs)
     if group.rank:
         for epoch in remaining:
-            run.one_epoch(epoch == remaining[-1], lambda: None)
-        run.averaged()
+            if run.one_epoch(epoch == remaining[-1], lambda: None).ended:
+                break
+        run.kept()
     else:
         rows = Curve(curve, kept)
         keep = _now_and_then(lambda: run.write(checkpoint, identity))
         for epoch in track(remaining, what, run.epochs, "epoch", run.epoch, rows.note):
             rows.add(run.one_epoch(epoch == remaining[-1], keep))
+            if run.best.ended:
+                say(f"{what}: ended after epoch {epoch + 1}, {run.best.ended}; epoch {run.best.epoch} is kept")
+                break
         told = {"spec": spec.model_dump(exclude=OF_GROUP), "member": member, "processes": group.size}
         about = {
             "baseline": spec.baseline.kind,
             "closest": run.closest(),
             "charges": charges(frames),
             "permittivities": permittivities(release),
-            "training": {"dataset": release.manifest["root_hash"], **told},
+            "training": {"dataset": release.manifest["root_hash"], "epoch": run.best.epoch, **told},
         }
-        save(output, run.averaged(), about)
+        save(output, run.kept(), about)
     # the checkpoint stays until no process can fail any more: Snakemake removes the output of a job that fails
     group.wait()
     if not group.rank:
@@ -139,6 +145,7 @@ class _Training:
         stepped = 0 if self.network.closed else len(self.data)
         self.batches = ShuffledShare(stepped, self.config.batch, seed, group, self.sizes.tolist())
         self.epoch, self.step, self.done = 0, 0, 0
+        self.best = Best(self.config)
         self.rows: list[Row] = []
         self.cpu_before, self.cpu_seconds, self.begun = 0.0, 0.0, time.process_time()
 
@@ -178,7 +185,9 @@ class _Training:
             errors = errors_of(self.averaged(), self.validation, self.device, self.group)
         own = torch.tensor([time.process_time() - self.begun], dtype=torch.float64)
         self.cpu_seconds = self.cpu_before + float(self.group.sum(own))
-        row = Row(self.epoch, self._learning_rate(), float(np.mean(self.losses)), *errors, self.cpu_seconds)
+        self.best.judge(self.epoch, errors, self.average)
+        seen = (self.epoch, self._learning_rate(), float(np.mean(self.losses)), *errors, self.cpu_seconds)
+        row = Row(*seen, self.best.epoch, self.best.ended)
         self.losses = []
         self.rows.append(row)
         return row
@@ -220,12 +229,16 @@ class _Training:
             weight.grad = gradient
         return float(loss.detach())
 
-    def averaged(self) -> Network:
-        """The network with its averaged weights, and free atoms to suit."""
+    def kept(self) -> Network:
+        """The network that is saved."""
+        return self.averaged(self.best.weights)
+
+    def averaged(self, weights: Sequence[torch.Tensor] | None = None) -> Network:
+        """The network with its averaged weights, those of now or others, and free atoms to suit."""
         import copy
 
         network = copy.deepcopy(self.network)
-        for weight, average in zip(network.parameters(), self.average, strict=True):
+        for weight, average in zip(network.parameters(), weights or self.average, strict=True):
             weight.data.copy_(average)
         fit_shifts(network, self.data, self.device, self.group)
         return network
@@ -246,6 +259,7 @@ class _Training:
             "counts": (self.epoch, self.step, self.done, self.cpu_seconds),
             "losses": self.losses,
             "rows": [tuple(row) for row in self.rows],
+            "best": self.best.state(),
         }
         with whole_file(path) as temporary:
             torch.save(state, temporary)
@@ -260,6 +274,7 @@ class _Training:
             self.epoch, self.step, self.done, self.cpu_before = state["counts"]
             self.losses = state["losses"]
             self.rows = [Row(*row) for row in state["rows"]]
+            self.best.restore(state["best"], self.average)
         return list(self.rows)
 
 

@@ -66,5 +66,9 @@ class Network(nn.Module):
 
     def atomic(self, graph: Graph) -> Tensor:
         """What the readout gives for each atom, (atom,), before scale and shift."""
+        return self.contributions(graph).sum(1)
+
+    def contributions(self, graph: Graph) -> Tensor:
+        """What every feature of the last layer adds to that, (atom, feature)."""
         features: Tensor = self.body(graph)
-        return (features * self.readout.index_select(0, graph.species)).sum(1)
+        return features * self.readout.index_select(0, graph.species)

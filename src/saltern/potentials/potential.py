@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,17 @@ FORMAT_VERSION = 2
 class Evaluation:
     """Energy (system,) in eV, forces (atom, 3) in eV/Å, stress (system, 3, 3) in eV/Å³, all float64.
 
-    `spread` (system,) in eV/Å is the largest over a system's atoms of the committee's standard deviation of the
-    force, sqrt of the summed variances of its components.
+    What the whole committee is asked for: `members` (member, atom, 3) in eV/Å are the forces of each of them,
+    `atom_spread` (atom,) is their standard deviation, sqrt of the summed variances of the components, and `spread`
+    (system,) the largest of it over a system's atoms.
     """
 
     energy: Tensor
     forces: Tensor
     stress: Tensor | None
     spread: Tensor | None
+    atom_spread: Tensor | None = None
+    members: Tensor | None = None
 
 
 class Potential:
@@ -45,6 +48,7 @@ class Potential:
     Attributes:
         device: where it computes.
         species: atomic numbers it knows.
+        baseline: what is added back, `coulomb` or `none`.
         r_max: cutoff of one interaction layer in Å.
         members: number of networks.
         permittivities: relative permittivity of every system that it was trained on, by identifier.
@@ -56,14 +60,14 @@ class Potential:
     def __init__(self, networks: Sequence[Network], about: Mapping[str, Any], hashes: Sequence[str] = ()) -> None:
         self._networks = [network.eval().requires_grad_(False) for network in networks]
         self._neighbours = NeighbourList(networks[0].config.r_max_A)
-        self._baseline = str(about["baseline"])
+        self.baseline = str(about["baseline"])
         self.device = networks[0].shifts.device
         self._core = Core(about["closest"], self.device)
         self.species = networks[0].species
         self.r_max = networks[0].config.r_max_A
         self.members = len(networks)
         self.permittivities: dict[str, float] = dict(about["permittivities"])
-        self.charges: dict[str, float | None] | None = {} if self._baseline == "none" else about.get("charges")
+        self.charges: dict[str, float | None] | None = {} if self.baseline == "none" else about.get("charges")
         self.hashes = tuple(hashes)
         self._kinds = torch.full((max(self.species) + 1,), -1, device=self.device)
         self._kinds[list(self.species)] = torch.arange(len(self.species), device=self.device)
@@ -96,12 +100,17 @@ class Potential:
         parts = (results[0], self._core(pairs, species, batch))
         energy, forces, virial = (network + core for network, core in zip(*parts, strict=True))
         stresses = virial / batch.volumes.view(-1, 1, 1)
-        if self._baseline == "coulomb":
+        if self.baseline == "coulomb":
             base = baseline(batch)
             energy, forces, stresses = energy + base.energy, forces + base.forces, stresses + base.stress
-        return Evaluation(
-            energy, forces, stresses if stress else None, _spread([r[1] for r in results], batch) if spread else None
-        )
+        found = Evaluation(energy, forces, stresses if stress else None, None)
+        return _with_spread(found, torch.stack([r[1] for r in results]), batch) if spread else found
+
+    def contributions(self, batch: Batch) -> list[Tensor]:
+        """What every feature of every network adds to the energy of each atom, (atom, feature) a member, unscaled."""
+        pairs, species = self._neighbours.pairs(batch), self._species_of(batch)
+        with torch.no_grad():
+            return [n.contributions(_graph(n, pairs, species, batch)) for n in self._networks]
 
     def _species_of(self, batch: Batch) -> Tensor:
         """Positions of the atoms' elements in the networks' table."""
@@ -208,14 +217,20 @@ def _read(path: Path, device: torch.device) -> tuple[Network, dict[str, Any]]:
 
 def _derived(network: Network, pairs: Pairs, species: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Energy, forces and strain derivative of one network."""
-    vectors = pairs.vectors.detach().to(network.readout.dtype).requires_grad_()
-    graph = Graph(vectors, pairs.first, pairs.second, species, batch.system_index, batch.systems)
+    graph = _graph(network, pairs, species, batch)
     energy = network(graph)
     found = derivatives(energy, graph)
     return energy.detach(), found.forces, found.virial
 
 
-def _spread(forces: Sequence[Tensor], batch: Batch) -> Tensor:
-    """Largest standard deviation of a force in each system, (system,)."""
-    each = torch.stack(list(forces)).var(0, correction=0).sum(1).sqrt()
-    return torch.stack([each[start:end].max() for start, end in batch.ranges])
+def _graph(network: Network, pairs: Pairs, species: Tensor, batch: Batch) -> Graph:
+    """What a network is given, in its precision."""
+    vectors = pairs.vectors.detach().to(network.readout.dtype).requires_grad_()
+    return Graph(vectors, pairs.first, pairs.second, species, batch.system_index, batch.systems)
+
+
+def _with_spread(found: Evaluation, networks: Tensor, batch: Batch) -> Evaluation:
+    """An evaluation with what the networks' own forces (member, atom, 3) say of the committee."""
+    each = networks.var(0, correction=0).sum(1).sqrt()
+    largest = torch.stack([each[start:end].max() for start, end in batch.ranges])
+    return replace(found, spread=largest, atom_spread=each, members=found.forces + (networks - networks[0]))

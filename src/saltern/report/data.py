@@ -98,6 +98,55 @@ class HeldOutError:
     unit: str
     count: int
     """Numbers compared."""
+    baseline: Measured | None = None
+    """RMSE of the baseline alone, of forces."""
+    spread: Measured | None = None
+    """Root mean square of the committee's spread of a component, of forces."""
+
+    @property
+    def factor(self) -> float | None:
+        """Error over spread: 1 where the committee knows how wrong it is."""
+        if self.spread is None or not self.spread.value or self.rmse.value is None:
+            return None
+        return self.rmse.value / self.spread.value
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Whether a committee's spread says how wrong its forces are."""
+
+    factor: Measured
+    """Root mean square error over root mean square spread."""
+    rank: Measured
+    """Spearman's correlation of error and spread over atoms."""
+    bins: tuple[tuple[float, Measured], ...]
+    """Tenths of the atoms by their spread: spread and error, both meV/Å."""
+    trajectories: int
+    """Held-out trajectories that the error bars are over."""
+
+
+@dataclass(frozen=True)
+class MemberRow:
+    """One network of the committee: how its training went and ended, and what it is worth."""
+
+    member: str
+    rmse: Measured
+    """Of held-out force components, meV/Å."""
+    share: Measured
+    """That as a share of the error of the baseline alone."""
+    silent: float
+    """Share of its features that no energy depends on."""
+    epochs: int = 0
+    """Done."""
+    kept: int = 0
+    """Epoch whose weights were saved; 0 where the curve does not say."""
+    ended: str = ""
+    """Why training ended before its schedule; empty when it did not."""
+
+    @property
+    def doubted(self) -> bool:
+        """Whether it does not look trained: no better than its baseline, or most of it idle."""
+        return self.share.value is None or self.share.value >= 1 or self.silent > 0.5
 
 
 @dataclass(frozen=True)
@@ -117,6 +166,12 @@ class LearningCurve:
     epochs: Array
     force_error: Array
     """RMSE on the validation frames, eV/Å."""
+    last: int = 0
+    """Epochs done."""
+    kept: int = 0
+    """Epoch whose weights were saved; 0 where the curve does not say."""
+    ended: str = ""
+    """Why training ended before its schedule; empty when it did not."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +245,10 @@ class LevelData:
     root_hash: str
     ledger: tuple[LedgerRow, ...]
     errors: tuple[HeldOutError, ...] = ()
+    environments: tuple[HeldOutError, ...] = ()
+    """Of forces, by where an ion is."""
+    calibration: Calibration | None = None
+    members: tuple[MemberRow, ...] = ()
     force_parity: tuple[Parity, ...] = ()
     """By element, eV/Å."""
     energy_parity: tuple[Parity, ...] = ()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from saltern.fields import FIELDS
-from saltern.report.data import Curve, LearningCurve, Parity, PropertyRow
+from saltern.report.data import Calibration, Curve, LearningCurve, Parity, PropertyRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -146,6 +146,26 @@ def learning_curves(key: str, members: Sequence[LearningCurve]) -> str:
             axes.semilogy(member.epochs, 1000 * member.force_error, color=_series(colour), linewidth=1.1)
         unit = f"m{FIELDS['forces'].unit}"
         axes.set(title="Learning curves", xlabel="epoch", ylabel=f"validation force RMSE ({unit})")
+        _plain_logs(axes)
+    return svg[0]
+
+
+def calibration(key: str, found: Calibration) -> str:
+    """Error against spread of tenths of the atoms; on the dashed line the spread is the error."""
+    spreads = np.array([spread for spread, _ in found.bins])
+    errors = np.array([error.value for _, error in found.bins], dtype=np.float64)
+    bars = np.nan_to_num(np.array([error.error or 0.0 for _, error in found.bins]))
+    label = f"Force error against the committee's spread, {len(spreads)} groups of atoms; the dashed line is equality"
+    with _figure(key, label, width=3.3, height=3.1) as (axes, svg):
+        axes.axline((spreads[0], spreads[0]), slope=1, color=_INK, linewidth=0.7, linestyle=(0, (2, 2)))
+        if found.factor.value is not None:
+            axes.plot(spreads, found.factor.value * spreads, color=_series(1), linewidth=1.1)
+        # a bar that reaches below zero has no lower end on this axis
+        low = np.minimum(bars, 0.9 * errors)
+        axes.errorbar(spreads, errors, yerr=[low, bars], fmt="o", markersize=4.6, color=_series(0), elinewidth=1.2)
+        axes.set(xscale="log", yscale="log")
+        unit = f"m{FIELDS['forces'].unit}"
+        axes.set(title="Error against spread", xlabel=f"committee spread ({unit})", ylabel=f"force RMSE ({unit})")
         _plain_logs(axes)
     return svg[0]
 

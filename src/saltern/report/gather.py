@@ -13,12 +13,14 @@ import numpy as np
 from saltern import __version__
 from saltern.errors import UserError
 from saltern.report.data import (
+    Calibration,
     CostRow,
     HeldOutError,
     LearningCurve,
     LedgerRow,
     LevelData,
     Measured,
+    MemberRow,
     Parity,
     ReportData,
     SystemRow,
@@ -90,6 +92,7 @@ def _level(directory: Path, systems: Sequence[SystemRow]) -> LevelData:
     about = {system: [read_metadata(path) for path in paths] for system, paths in runs.items()}
     requested = {system.id: manifest["ledger"]["systems"][system.id]["requested"] for system in systems}
     ledger = ledger_of(release.index, requested)
+    learning = tuple(_learning(path) for path in sorted((directory / "potentials").glob("*.csv")))
     return LevelData(
         name=directory.name,
         methods=tuple(manifest["methods"]),
@@ -100,9 +103,12 @@ def _level(directory: Path, systems: Sequence[SystemRow]) -> LevelData:
             for s, account in ledger.systems.items()
         ),
         errors=tuple(_held_out(entry) for entry in errors["errors"]),
+        environments=tuple(_held_out(entry) for entry in errors.get("environments", [])),
+        calibration=_calibration(errors.get("calibration")),
+        members=_members(errors.get("members", []), learning),
         force_parity=tuple(_parity(errors["force_parity"])),
         energy_parity=tuple(_parity(errors["energy_parity"])),
-        learning=tuple(_learning(path) for path in sorted((directory / "potentials").glob("*.csv"))),
+        learning=learning,
         curves=tuple(curve for s in systems for curve in curves(s, measured[s.id])),
         properties=tuple(row for s in systems for row in property_rows(s, measured[s.id])),
         health=tuple(health(s, measured[s.id], _stopped(about[s.id])) for s in systems),
@@ -120,6 +126,30 @@ def _held_out(entry: Mapping[str, Any]) -> HeldOutError:
         entry["reference"],
         entry["unit"],
         entry["count"],
+        *(Measured(**entry[name]) if entry.get(name) else None for name in ("baseline", "spread")),
+    )
+
+
+def _calibration(entry: Mapping[str, Any] | None) -> Calibration | None:
+    """What errors.json says of the committee's spread."""
+    if entry is None:
+        return None
+    bins = tuple((part["spread"], Measured(**part["error"])) for part in entry["bins"] if part["spread"] is not None)
+    return Calibration(Measured(**entry["factor"]), Measured(**entry["rank"]), bins, entry["trajectories"])
+
+
+def _members(entries: Sequence[Mapping[str, Any]], learning: Sequence[LearningCurve]) -> tuple[MemberRow, ...]:
+    """Every network of errors.json with the end of its learning curve."""
+    ends = {curve.member: (curve.last, curve.kept, curve.ended) for curve in learning}
+    return tuple(
+        MemberRow(
+            entry["member"],
+            Measured(**entry["rmse"]),
+            Measured(**entry["share"]),
+            entry["silent"],
+            *ends.get(entry["member"], ()),
+        )
+        for entry in entries
     )
 
 
@@ -134,9 +164,12 @@ def _parity(groups: Mapping[str, Mapping[str, Sequence[float]]]) -> list[Parity]
 def _learning(path: Path) -> LearningCurve:
     """One member's learning curve; epochs without validation are left out."""
     with path.open(encoding="utf-8", newline="") as handle:
-        rows = [row for row in csv.DictReader(handle) if row["validation_force_rmse_meV_A"]]
+        every = list(csv.DictReader(handle))
+    rows = [row for row in every if row["validation_force_rmse_meV_A"]]
+    end = every[-1] if every else {}
+    last, kept, ended = int(end.get("epoch", 0)), int(end.get("kept_epoch", 0)), end.get("ended", "")
     errors = [float(row["validation_force_rmse_meV_A"]) / 1000 for row in rows]
-    return LearningCurve(path.stem, np.array([int(row["epoch"]) for row in rows]), np.array(errors))
+    return LearningCurve(path.stem, np.array([int(row["epoch"]) for row in rows]), np.array(errors), last, kept, ended)
 
 
 def _stopped(about: Sequence[Mapping[str, Any]]) -> str:

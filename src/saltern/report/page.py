@@ -72,6 +72,7 @@ def summary(data: ReportData) -> str:
             f"{level.requested - level.accepted} quarantined{refused}",
             f"  force error on held-out frames {words.force_error(level)}; {words.simulated(level)} simulated",
         ]
+        lines += [f"  {line}" for line in words.trust(level)]
         lines += [f"  {data.system(row.system).label}: {row.stopped}" for row in level.health if row.stopped]
         lines += [f"  {data.system(s).label}: {'; '.join(parts)}" for s, parts in _measured(level).items()]
         doubted = sum(not row.believed and row.quantity == "self-diffusion" for row in level.properties)
@@ -104,6 +105,8 @@ def _view(data: ReportData, level: LevelData) -> dict[str, Any]:
     if level.force_parity:
         accuracy.append(figures.force_parity(f"fp-{suffix}", level.force_parity))
         accuracy.append(figures.force_errors(f"fe-{suffix}", level.force_parity))
+    if level.calibration and level.calibration.bins:
+        accuracy.append(figures.calibration(f"cal-{suffix}", level.calibration))
     if level.energy_parity:
         coloured = [(p, salts[data.system(p.group).salt]) for p in level.energy_parity]
         accuracy.append(figures.energy_parity(f"ep-{suffix}", coloured))

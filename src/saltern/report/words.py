@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from saltern.report.data import CostRow, LevelData, Measured
+from saltern.report.data import CostRow, LevelData, Measured, MemberRow
 
 MISSING = "–"
 _LOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -76,3 +76,28 @@ def force_error(level: LevelData) -> str:
     if found is None or found.rmse.value is None:
         return MISSING
     return f"{plus_minus(found.rmse)} {found.unit}"
+
+
+def trust(level: LevelData) -> list[str]:
+    """What is known of how far forces can be believed, as lines of text with a table."""
+    lines = [f"{row.what} {plus_minus(row.rmse)} {row.unit}" for row in level.environments]
+    found = level.calibration
+    if found is not None:
+        lines.append(
+            f"error is {plus_minus(found.factor)} times the committee's spread, rank correlation "
+            f"{plus_minus(found.rank)} ({found.trajectories} held-out trajectories)"
+        )
+        columns = [("spread", "error"), *((number(spread), number(error.value)) for spread, error in found.bins)]
+        lines += ["".join(f"{cells[row]:>8}" for cells in columns) + "  meV/Å" for row in (0, 1)]
+    lines += [f"{row.member} {idle(row)}" for row in level.members if row.doubted]
+    return lines + [
+        f"{row.member} ended after epoch {row.epochs}, {row.ended}; epoch {row.kept} is kept"
+        for row in level.members
+        if row.ended
+    ]
+
+
+def idle(row: MemberRow) -> str:
+    """Why a network does not look trained."""
+    share = MISSING if row.share.value is None else f"{row.share.value:.2f}"
+    return f"does not look trained: error {share} of its baseline's, {100 * row.silent:.0f} % of its features idle"
