@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
 
-from saltern.config import System
+from saltern.config import Box, System
 from saltern.errors import did_you_mean
 from saltern.systems.density import solution_density
 from saltern.systems.errors import ElectrolyteError
@@ -47,6 +47,12 @@ class Contents:
     def atoms(self) -> int:
         """Number of atoms."""
         return sum(count * len(species.elements) for species, count in self.molecules)
+
+    @property
+    def box(self) -> Box:
+        """Number of atoms, and of those that are no solvent."""
+        solvent, count = self.molecules[0]
+        return Box(self.atoms, self.atoms - count * len(solvent.elements))
 
 
 def contents_of(system: System) -> Contents:
