@@ -13,7 +13,7 @@ import numpy as np
 from saltern.errors import UserError
 from saltern.fields import FIELDS
 from saltern.frames import Frames
-from saltern.store import LabelStore, Ledger, ledger_of, open_release, read_frames
+from saltern.store import LabelStore, Ledger, ledger_of, open_release, read_frames, read_metadata
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,9 +79,7 @@ def _of_level(directory: Path, systems: Sequence[str], store: LabelStore) -> Boo
     requested: dict[str, int | None] = {}
     found, stale = [], 0
     for system in systems:
-        candidates = directory / "candidates" / f"{system}.h5"
-        wanted = set(_identities(read_frames(candidates))) if candidates.exists() else None
-        requested[system] = None if wanted is None else len(wanted)
+        wanted, requested[system] = _asked(directory / "candidates" / f"{system}.h5")
         rows = _labelled(sorted((directory / "labels" / system).glob("*.h5")), system)
         valid = {identity: row for identity, row in rows.items() if wanted is None or identity in wanted}
         stale += len(rows) - len(valid)
@@ -90,6 +88,17 @@ def _of_level(directory: Path, systems: Sequence[str], store: LabelStore) -> Boo
     recalled = _recalled(index, store)
     kept = np.array([not name for name in recalled], dtype=bool)
     return Books(str(directory), ledger_of(index[kept], requested), _counted(recalled), stale)
+
+
+def _asked(candidates: Path) -> tuple[set[Identity] | None, int | None]:
+    """The frames to label, None where that is not known; and how many. A teacher that moves makes its frames itself."""
+    if not candidates.exists():
+        return None, None
+    sample = read_metadata(candidates).get("sample", {}).get("sample", {})
+    if sample.get("engine") == "packed":
+        return None, sample["frames"]
+    wanted = set(_identities(read_frames(candidates)))
+    return wanted, len(wanted)
 
 
 def _labelled(batches: Sequence[Path], system: str) -> dict[Identity, list[object]]:
