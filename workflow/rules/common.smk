@@ -119,7 +119,18 @@ def for_systems(pattern):
     return lambda wildcards: expand(pattern, system=SYSTEMS, allow_missing=True)
 
 
-def committee(wildcards):
-    """The potentials of a level."""
+def potentials_of(level):
+    """The potentials that a level has learned."""
     pattern = "results/{campaign}/{level}/potentials/{member}.safetensors"
-    return expand(pattern, member=LEVELS[wildcards.level].members(), allow_missing=True)
+    return expand(pattern, campaign=CAMPAIGN.campaign, level=level.name, member=level.members())
+
+
+def committee(wildcards):
+    """The potentials of a job's own level."""
+    return potentials_of(LEVELS[wildcards.level])
+
+
+def teaching(wildcards):
+    """The potentials of the level above, where that is the teacher."""
+    above = CAMPAIGN.above(LEVELS[wildcards.level])
+    return potentials_of(above) if above else []
