@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from saltern.config import Campaign, LabelSpec, SimulateSpec, TrainSpec, campaign_from, load_campaign, reference
+from saltern.config import Campaign, LabelSpec, SimulateSpec, System, TrainSpec, campaign_from, load_campaign, reference
 from saltern.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -139,6 +139,35 @@ def test_ions_cannot_teach_where_they_know_no_solvent(two: dict[str, Any]) -> No
     (line,) = lines(two)
     assert line.endswith("levels.2.teacher.level: 'ions' is not allowed; allowed: a level above this one whose student "
                          "knows the solvent: atoms")  # fmt: skip
+
+
+def test_systems_may_be_for_some_levels(two: dict[str, Any]) -> None:
+    """Small boxes for electronic structure, large ones for ions, and pure water for all atoms alone."""
+    everywhere = two["systems"][0]
+    two["systems"] = [
+        everywhere,
+        {"salt": "LiCl", "molality": 2, "name": "small", "levels": ["atoms"]},
+        {"salt": "LiCl", "molality": 2, "name": "large", "levels": ["ions"], "solvent_molecules": 400},
+        {"name": "water", "levels": ["atoms"]},
+    ]
+    campaign = campaign_from(two, "my.yaml")
+    atoms, ions = (set(campaign.systems_of(level)) for level in campaign.levels)
+    assert atoms ^ ions == {"small", "large", "water"}
+    assert len(atoms & ions) == 4
+    systems = campaign.expanded()
+    assert json.loads(systems["small"].told)["levels"] == ["atoms"]
+    assert all("levels" not in json.loads(systems[name].told) for name in atoms & ions), "composed as ever"
+    without = System(**systems["large"].model_dump(exclude={"levels", "name"}))
+    assert without.id == System(**systems["large"].model_dump(exclude={"name"})).id
+    two["systems"][1]["levels"] = ["atom"]
+    two["systems"][3] |= {"salt": "LiCl", "molality": [0, 1], "levels": ["atoms", "ions"]}
+    del two["systems"][3]["name"]
+    one, other = lines(two)
+    assert one.startswith("my.yaml: systems.1.levels: 'atom' is not allowed; allowed: names of levels: atoms, ions")
+    assert other.endswith("allowed: some of [atoms], for without a salt nothing is left of it on a level of ions")
+    for entry in two["systems"]:
+        entry["levels"] = ["atoms"]
+    assert lines(two)[-1].startswith("my.yaml: levels.1: 'ions' is not allowed; allowed: a level that systems are for")
 
 
 def test_what_settles_is_for_teachers_that_move_and_leaves_other_specifications_alone(two: dict[str, Any]) -> None:

@@ -43,6 +43,21 @@ def test_frames_of_a_teacher_that_moves_hold_no_solvent(demo: dict[str, Any]) ->
     assert small.label_jobs == len(campaign.levels[0].batches(300)) + trajectories
 
 
+def test_a_system_costs_nothing_on_levels_that_it_is_not_for(demo: dict[str, Any]) -> None:
+    ions = {
+        "name": "ions",
+        "teacher": {"level": "atoms"},
+        "sample": {"engine": "packed"},
+        "train": {"energy_weight": 0},
+    }
+    atoms = system_size(Campaign.model_validate(demo), Box(74, 4))
+    demo["levels"].append(ions)
+    both = Campaign.model_validate(demo)
+    assert system_size(both, Box(74, 4, ("atoms",))) == atoms
+    assert system_size(both, Box(74, 4, ("ions",))).frames == 200
+    assert system_size(both, Box(74, 4)).frames == 200 + atoms.frames
+
+
 def test_a_student_that_teaches_costs_what_its_simulation_does(demo: dict[str, Any]) -> None:
     """0.8 ms an atom and step with the default student (docs/results/simulation.md); others by their size."""
     ions = {

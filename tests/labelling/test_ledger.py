@@ -175,6 +175,12 @@ def test_a_teacher_that_moves_makes_its_frames_itself(results: Path) -> None:
     assert account.quarantined == {"not-settled": 2, "teacher-stopped": 1}
 
 
+def test_a_system_is_asked_for_on_its_own_levels_only(results: Path) -> None:
+    about = {"id": "b", "molality": 1.0, "system": {"salt": "NaCl", "role": "train", "levels": ["ions"]}}
+    write_frames(results / "systems/b.h5", candidates("b", 1), about)
+    assert set(books(results).ledger.systems) == {"a"}
+
+
 def test_a_release_and_its_campaign_have_the_same_ledger(results: Path) -> None:
     directory = released(results)
     assert books(directory).ledger.plain() == books(results).ledger.plain()

@@ -29,6 +29,7 @@ except UserError as error:
 
 SYSTEMS = CAMPAIGN.expanded()
 LEVELS = {level.name: level for level in CAMPAIGN.levels}
+ON = {level.name: CAMPAIGN.systems_of(level) for level in CAMPAIGN.levels}
 
 
 wildcard_constraints:
@@ -115,8 +116,8 @@ def recalls(wildcards):
 
 
 def for_systems(pattern):
-    """Files of every system of the campaign."""
-    return lambda wildcards: expand(pattern, system=SYSTEMS, allow_missing=True)
+    """Files of every system of the campaign, or of a job's level where it has one."""
+    return lambda wildcards: expand(pattern, system=ON.get(wildcards.get("level"), SYSTEMS), allow_missing=True)
 
 
 def potentials_of(level):

@@ -63,10 +63,10 @@ def add_to(commands: Any) -> None:
 def _plan(options: argparse.Namespace) -> None:
     from saltern.config import load_campaign
     from saltern.engines import openmm
-    from saltern.systems import contents_of, problems
+    from saltern.systems import box_of, problems
 
     campaign = load_campaign(options.campaign, [problems, openmm.problems])
-    boxes = {name: contents_of(system).box for name, system in campaign.expanded().items()}
+    boxes = {name: box_of(system) for name, system in campaign.expanded().items()}
     if options.spent is None:
         _before(campaign, boxes, options)
     else:

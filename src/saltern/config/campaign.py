@@ -205,6 +205,10 @@ class Campaign(Section):
         """
         return {level.name: level for level in self.levels}[name]
 
+    def systems_of(self, level: Level) -> dict[str, System]:
+        """The systems of a level by identifier."""
+        return {name: s for name, s in self.expanded().items() if s.levels is None or level.name in s.levels}
+
     def above(self, level: Level) -> Level | None:
         """The level whose student teaches another one, None where there is none."""
         asked = level.teacher.level if isinstance(level.teacher, LevelTeacher) else None
@@ -217,9 +221,9 @@ class Campaign(Section):
 
     def problems(self) -> list[Problem]:
         """What is wrong across sections, though each section is right by itself."""
-        found = [*self._name_clashes(), *self._wrong_teachers()]
+        found = [*self._name_clashes(), *self._wrong_teachers(), *self._wrong_levels()]
         for index, level in enumerate(self.levels):
-            found += [*_level_problems(index, level), *self._too_few_groups(index, level.collect)]
+            found += [*_level_problems(index, level), *self._too_few_groups(index, level)]
         return found
 
     def _wrong_teachers(self) -> Iterator[Problem]:
@@ -236,13 +240,29 @@ class Campaign(Section):
             if not level.moving:
                 knowing.append(level.name)
 
-    def _too_few_groups(self, index: int, collect: CollectConfig) -> list[Problem]:
+    def _wrong_levels(self) -> Iterator[Problem]:
+        """Systems of levels that are none or leave nothing of them, and levels without a system."""
+        names = {level.name for level in self.levels}
+        solvent = [level.name for level in self.levels if not level.moving]
+        for index, entry in enumerate(self.systems):
+            on = entry.levels or names
+            if unknown := sorted(set(on) - names):
+                yield Problem(f"systems.{index}.levels", unknown[0], f"names of levels: {', '.join(sorted(names))}")
+            elif not (entry.salt and min(entry.molality)) and not set(on) <= set(solvent):
+                allowed = f"some of [{', '.join(solvent)}], for without a salt nothing is left of it on a level of ions"
+                yield Problem(f"systems.{index}.levels", entry.levels, allowed)
+        for index, level in enumerate(self.levels):
+            if not self.systems_of(level):
+                yield Problem(f"levels.{index}", level.name, "a level that systems are for, and there is none")
+
+    def _too_few_groups(self, index: int, level: Level) -> list[Problem]:
         """A choice of groups that would leave nothing to train on."""
+        collect = level.collect
         by = collect.split_by
         if by == "trajectory":
             return []
         column = {"system": "id"}.get(by, by)
-        groups = {getattr(system, column) for system in self.expanded().values() if system.role == "train"}
+        groups = {getattr(system, column) for system in self.systems_of(level).values() if system.role == "train"}
         wanted = 1 + (collect.validation_fraction > 0) + (collect.test_fraction > 0)
         if len(groups) >= wanted or not groups:
             return []
@@ -267,7 +287,7 @@ class Campaign(Section):
                         )
                     )
                 seen[system.id] = index
-                key = _canonical(system.model_dump(exclude={"name", "role", "seed"}))
+                key = _canonical(system.model_dump(exclude={"name", "role", "seed", "levels"}))
                 other = physics.setdefault(key, (index, system.role))
                 if other[1] != system.role:
                     found.append(

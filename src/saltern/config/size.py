@@ -30,6 +30,12 @@ class Box(NamedTuple):
     atoms: int
     solute: int
     """Those of them that are no solvent: all that frames of a teacher that moves hold."""
+    levels: tuple[str, ...] | None = None
+    """Names of its levels; None for all."""
+
+    def levels_of(self, campaign: Campaign) -> list[Level]:
+        """Its levels."""
+        return [level for level in campaign.levels if self.levels is None or level.name in self.levels]
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ def built_in(campaign: Campaign) -> Seconds:
 
 
 def system_size(campaign: Campaign, box: Box, seconds: Seconds | None = None) -> Size:
-    """What one system takes, on all levels.
+    """What one system takes, on all of its levels.
 
     Args:
         campaign: the campaign.
@@ -84,7 +90,7 @@ def system_size(campaign: Campaign, box: Box, seconds: Seconds | None = None) ->
     """
     composed = _stage(1, _HDF5_BYTES)
     cost = seconds or built_in(campaign)
-    return composed + total(_level_of_system(level, box, cost) for level in campaign.levels)
+    return composed + total(_level_of_system(level, box, cost) for level in box.levels_of(campaign))
 
 
 def _level_of_system(level: Level, box: Box, seconds: Seconds) -> Size:

@@ -64,7 +64,7 @@ def forecast(campaign: Campaign, boxes: Mapping[str, Box], models: Models) -> Fo
 
     def system(box: Box) -> SystemForecast:
         middle = system_size(campaign, box, lambda teacher, n: models[teacher].seconds(n))
-        low, high = (_label_seconds(campaign, box.atoms, models, sign) for sign in (-1, 1))
+        low, high = (_label_seconds(campaign, box, models, sign) for sign in (-1, 1))
         return SystemForecast(box.atoms, middle, low, high)
 
     # systems of the same size take the same, and a campaign has few sizes
@@ -72,11 +72,11 @@ def forecast(campaign: Campaign, boxes: Mapping[str, Box], models: Models) -> Fo
     return Forecast(models, {name: by_size[box] for name, box in boxes.items()}, shared_size(campaign))
 
 
-def _label_seconds(campaign: Campaign, atoms: int, models: Models, sign: int) -> float:
+def _label_seconds(campaign: Campaign, box: Box, models: Models, sign: int) -> float:
     """CPU time of a system's labels (s) when labels cost a standard deviation more, or less."""
     return sum(
-        label_units(level) * models[level.teacher].seconds(atoms) * models[level.teacher].error(atoms) ** sign
-        for level in campaign.levels
+        label_units(level) * models[level.teacher].seconds(box.atoms) * models[level.teacher].error(box.atoms) ** sign
+        for level in box.levels_of(campaign)
     )
 
 

@@ -10,7 +10,7 @@ from ase.data import atomic_numbers
 
 from saltern.config import Box, Campaign, Problem, SettledConfig, SystemEntry, exceeded
 from saltern.frames import Frames
-from saltern.systems.contents import contents_of
+from saltern.systems.contents import box_of, contents_of
 from saltern.systems.errors import ElectrolyteError
 
 
@@ -41,16 +41,17 @@ def _forgotten(index: int, entry: SystemEntry) -> list[Problem]:
 
 def _too_small(campaign: Campaign, edges: Mapping[str, float]) -> Iterator[Problem]:
     """Levels whose cutoff is longer than the edge of the smallest box."""
-    if not edges:
-        return
-    smallest = min(edges, key=lambda system: edges[system])
     for index, level in enumerate(campaign.levels):
-        yield from _too_far(f"levels.{index}.label.settled", level.label.settled, edges)
-        if level.student.r_max_A > edges[smallest]:
+        here = {system: edges[system] for system in campaign.systems_of(level) if system in edges}
+        if not here:
+            continue
+        smallest = min(here, key=lambda system: here[system])
+        yield from _too_far(f"levels.{index}.label.settled", level.label.settled, here)
+        if level.student.r_max_A > here[smallest]:
             yield Problem(
                 f"levels.{index}.student.r_max_A",
                 level.student.r_max_A,
-                f"at most {edges[smallest]:.2f} Å, the edge of the box of {smallest}, so that no atom is within the "
+                f"at most {here[smallest]:.2f} Å, the edge of the box of {smallest}, so that no atom is within the "
                 "cutoff of its own image: a smaller r_max_A or more solvent_molecules",
             )
 
@@ -75,7 +76,7 @@ def too_large(campaign: Campaign) -> list[Problem]:
     boxes: dict[str, Box] = {}
     for name, system in campaign.expanded().items():
         with suppress(ElectrolyteError):
-            boxes[name] = contents_of(system).box
+            boxes[name] = box_of(system)
     return exceeded(campaign, boxes)
 
 

@@ -48,11 +48,16 @@ class Contents:
         """Number of atoms."""
         return sum(count * len(species.elements) for species, count in self.molecules)
 
-    @property
-    def box(self) -> Box:
-        """Number of atoms, and of those that are no solvent."""
-        solvent, count = self.molecules[0]
-        return Box(self.atoms, self.atoms - count * len(solvent.elements))
+
+def box_of(system: System) -> Box:
+    """What counts about a system when a campaign is sized.
+
+    Raises:
+        ElectrolyteError: as `contents_of`.
+    """
+    contents = contents_of(system)
+    solvent, count = contents.molecules[0]
+    return Box(contents.atoms, contents.atoms - count * len(solvent.elements), system.levels)
 
 
 def contents_of(system: System) -> Contents:
