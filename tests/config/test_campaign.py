@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from saltern.config import Campaign, LabelSpec, SimulateSpec, TrainSpec, campaign_from, load_campaign, reference
+from saltern.config import Campaign, LabelSpec, SimulateSpec, System, TrainSpec, campaign_from, load_campaign, reference
 from saltern.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -92,6 +92,107 @@ def test_what_a_student_cannot_be_or_learn_from_is_told(demo: dict[str, Any]) ->
     level["student"]["prior"] = "none"
     level["train"]["energy_weight"] = 0.0
     campaign_from(demo, "my.yaml")
+
+
+@pytest.fixture
+def two(demo: dict[str, Any]) -> dict[str, Any]:
+    """The demo with a level of ions that its level of atoms teaches."""
+    ions = {
+        "name": "ions",
+        "teacher": {"level": "atoms"},
+        "sample": {"engine": "packed"},
+        "train": {"energy_weight": 0},
+    }
+    demo["levels"].append(ions)
+    return demo
+
+
+def test_a_level_may_teach_the_next_one(two: dict[str, Any]) -> None:
+    short = campaign_from(two, "my.yaml")
+    atoms, ions = short.levels
+    assert short.above(ions) is atoms and short.above(atoms) is None
+    assert ions.moving and not atoms.moving
+    assert (
+        json.loads(ions.spec("label"))["teacher"] | {"engine": "level", "level": "atoms"} == ions.teacher.model_dump()
+    )
+    assert LabelSpec.model_validate_json(ions.spec("label")).teacher == ions.teacher
+    two["levels"][1]["teacher"]["engine"] = "level"
+    assert campaign_from(two, "my.yaml") == short
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {"teacher": {"level": "atom"}},
+            "levels.1.teacher.level: 'atom' is not allowed; allowed: a level above",
+        ),
+        (
+            {"teacher": {"level": "ions"}},
+            "levels.1.teacher.level: 'ions' is not allowed; allowed: a level above",
+        ),
+        (
+            {"teacher": {"level": "atoms", "timestep": 1}},
+            "levels.1.teacher.timestep: unknown key; did you mean 'time",
+        ),
+        ({"teacher": {"engine": "level"}}, "levels.1.teacher.level: required, but missing"),
+        ({"name": "atoms"}, "levels.1.name: 'atoms' is not allowed; allowed: another name for every level"),
+        ({"train": {}}, "levels.1.train.energy_weight: 1.0 is not allowed; allowed: 0; a mean force has no energy"),
+        ({"sample": {}}, "levels.1.sample.engine: 'openmm' is not allowed; allowed: packed"),
+    ],
+)
+def test_a_level_that_cannot_be_taught_is_told(two: dict[str, Any], changes: dict[str, Any], expected: str) -> None:
+    two["levels"][1] |= changes
+    (line,) = lines(two)
+    assert line.startswith(f"my.yaml: {expected}")
+
+
+def test_ions_cannot_teach_where_they_know_no_solvent(two: dict[str, Any]) -> None:
+    two["levels"].append({**two["levels"][1], "name": "third", "teacher": {"level": "ions"}})
+    (line,) = lines(two)
+    assert line.endswith("levels.2.teacher.level: 'ions' is not allowed; allowed: a level above this one whose student "
+                         "knows the solvent: atoms")  # fmt: skip
+
+
+def test_systems_may_be_for_some_levels(two: dict[str, Any]) -> None:
+    """Small boxes for electronic structure, large ones for ions, and pure water for all atoms alone."""
+    everywhere = two["systems"][0]
+    two["systems"] = [
+        everywhere,
+        {"salt": "LiCl", "molality": 2, "name": "small", "levels": ["atoms"]},
+        {"salt": "LiCl", "molality": 2, "name": "large", "levels": ["ions"], "solvent_molecules": 400},
+        {"name": "water", "levels": ["atoms"]},
+    ]
+    campaign = campaign_from(two, "my.yaml")
+    atoms, ions = (set(campaign.systems_of(level)) for level in campaign.levels)
+    assert atoms ^ ions == {"small", "large", "water"}
+    assert len(atoms & ions) == 4
+    systems = campaign.expanded()
+    assert json.loads(systems["small"].told)["levels"] == ["atoms"]
+    assert all("levels" not in json.loads(systems[name].told) for name in atoms & ions), "composed as ever"
+    without = System(**systems["large"].model_dump(exclude={"levels", "name"}))
+    assert without.id == System(**systems["large"].model_dump(exclude={"name"})).id
+    two["systems"][1]["levels"] = ["atom"]
+    two["systems"][3] |= {"salt": "LiCl", "molality": [0, 1], "levels": ["atoms", "ions"]}
+    del two["systems"][3]["name"]
+    one, other = lines(two)
+    assert one.startswith("my.yaml: systems.1.levels: 'atom' is not allowed; allowed: names of levels: atoms, ions")
+    assert other.endswith("allowed: some of [atoms], for without a salt nothing is left of it on a level of ions")
+    for entry in two["systems"]:
+        entry["levels"] = ["atoms"]
+    assert lines(two)[-1].startswith("my.yaml: levels.1: 'ions' is not allowed; allowed: a level that systems are for")
+
+
+def test_what_settles_is_for_teachers_that_move_and_leaves_other_specifications_alone(two: dict[str, Any]) -> None:
+    before = [level.spec("label") for level in campaign_from(two, "my.yaml").levels]
+    assert all("settled" not in json.loads(spec)["label"] for spec in before)
+    entry = {"pair": ["Na", "Cl"], "within_A": 3.75, "coordination": 0.67}
+    two["levels"][1]["label"] = {"settled": entry}
+    (told,) = json.loads(campaign_from(two, "my.yaml").levels[1].spec("label"))["label"]["settled"]
+    assert told == entry | {"tolerance": 0.05, "system": None}
+    two["levels"][0]["label"] = {"settled": [entry]}
+    (line,) = lines(two)
+    assert "levels.0.label.settled" in line
 
 
 def test_too_few_groups_for_the_splits_are_told_before_anything_is_labelled(demo: dict[str, Any]) -> None:

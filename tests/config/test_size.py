@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from saltern.config import Campaign, campaign_from, exceeded, shared_size, system_size, total
+from saltern.config import Box, Campaign, campaign_from, exceeded, shared_size, system_size, total
 from saltern.errors import UserError
 from saltern.systems import too_large
 
@@ -21,12 +21,63 @@ def demo() -> dict[str, Any]:
 def test_the_size_of_the_demo(demo: dict[str, Any]) -> None:
     """206 files with 54 jobs on disk after a run without a label store; 54 jobs leave a record each, 4 of them two."""
     campaign = Campaign.model_validate(demo)
-    size = shared_size(campaign) + total(system_size(campaign, 74, lambda *_: 2.0) for _ in range(8))
+    size = shared_size(campaign) + total(system_size(campaign, Box(74, 4), lambda *_: 2.0) for _ in range(8))
     assert (size.jobs, size.label_jobs, size.frames) == (54, 8, 120)
     assert size.files == 206 + (54 + 3) + 120
     assert size.label_seconds == 240
     assert size.core_hours == pytest.approx((240 + 54 * 5) / 3600)
     assert size.label_overhead == pytest.approx(5 / 35)
+
+
+def test_frames_of_a_teacher_that_moves_hold_no_solvent(demo: dict[str, Any]) -> None:
+    """The bytes of its frames grow with the solute alone; its costs with everything that it moves."""
+    ions = {"name": "ions", "teacher": {"level": "atoms"}, "sample": {"engine": "packed", "frames": 10_000},
+            "train": {"energy_weight": 0}}  # fmt: skip
+    demo["levels"].append(ions)
+    campaign = Campaign.model_validate(demo)
+    small, wet, salty = (system_size(campaign, Box(*box)) for box in ((300, 20), (600, 20), (300, 40)))
+    ten_thousand_frames = 2 * 10_000 * 20 * 64
+    assert salty.bytes - small.bytes > ten_thousand_frames
+    assert wet.bytes - small.bytes < ten_thousand_frames / 4
+    trajectories = campaign.levels[1].sample.trajectories
+    assert small.label_jobs == len(campaign.levels[0].batches(300)) + trajectories
+
+
+def test_a_system_costs_nothing_on_levels_that_it_is_not_for(demo: dict[str, Any]) -> None:
+    ions = {
+        "name": "ions",
+        "teacher": {"level": "atoms"},
+        "sample": {"engine": "packed"},
+        "train": {"energy_weight": 0},
+    }
+    atoms = system_size(Campaign.model_validate(demo), Box(74, 4))
+    demo["levels"].append(ions)
+    both = Campaign.model_validate(demo)
+    assert system_size(both, Box(74, 4, ("atoms",))) == atoms
+    assert system_size(both, Box(74, 4, ("ions",))).frames == 200
+    assert system_size(both, Box(74, 4)).frames == 200 + atoms.frames
+
+
+def test_a_student_that_teaches_costs_what_its_simulation_does(demo: dict[str, Any]) -> None:
+    """0.8 ms an atom and step with the default student (docs/results/simulation.md); others by their size."""
+    ions = {
+        "name": "ions",
+        "teacher": {"level": "atoms"},
+        "train": {"energy_weight": 0},
+        "sample": {"engine": "packed", "frames": 100, "trajectories": 2, "every_ps": 0.5, "equilibrate_ps": 25},
+    }
+    demo["levels"].append(ions)
+    costs = []
+    for student in ({}, {"layers": 1}):
+        demo["levels"][0]["student"] = student
+        campaign = Campaign.model_validate(demo)
+        alone = campaign.model_copy(update={"levels": campaign.levels[1:]})
+        costs.append(system_size(campaign, Box(192, 2)).label_seconds)
+        atoms = campaign.model_copy(update={"levels": campaign.levels[:1]})
+        costs[-1] -= system_size(atoms, Box(192, 2)).label_seconds
+        assert system_size(alone, Box(192, 2)).label_seconds == pytest.approx(costs[0])
+    assert costs[0] == pytest.approx(100 * 2000 * 192 * 800e-6)
+    assert costs[1] == pytest.approx(costs[0] / 3)
 
 
 def test_batches_follow_from_the_config_when_no_number_is_given(demo: dict[str, Any]) -> None:
@@ -60,7 +111,7 @@ def test_what_the_message_says_is_enough(demo: dict[str, Any]) -> None:
 def test_limits_hold_for_what_labels_are_found_to_cost(demo: dict[str, Any]) -> None:
     demo["limits"] = {"core_hours": 1}
     campaign = Campaign.model_validate(demo)
-    atoms = {"one": 74}
+    atoms = {"one": Box(74, 4)}
     assert exceeded(campaign, atoms, lambda *_: 1.0) == []
     assert [problem.path for problem in exceeded(campaign, atoms, lambda *_: 300.0)] == ["limits.core_hours"]
 

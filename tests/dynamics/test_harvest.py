@@ -1,7 +1,6 @@
 """Frames of a teacher that moves: the solute alone, as many as were asked for, the same after a kill."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -31,7 +30,7 @@ def boxes():
 
 @pytest.fixture(autouse=True)
 def short_segments(monkeypatch):
-    monkeypatch.setattr(sys.modules["saltern.dynamics.harvest"], "SEGMENT", 4)
+    monkeypatch.setattr(moving.ClassicalTeacher, "segment", 4)
 
 
 def content(path) -> dict[str, bytes]:

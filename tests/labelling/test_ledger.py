@@ -161,6 +161,26 @@ def released(results: Path, **options: Any) -> Path:
     return directory
 
 
+def test_a_teacher_that_moves_makes_its_frames_itself(results: Path) -> None:
+    """The candidates are packed boxes, of which none is labelled; the campaign asked for frames."""
+    level = results / "ions"
+    sample = {"sample": {"sample": {"engine": "packed", "frames": 12}}}
+    for system in ("a", "b"):
+        write_frames(level / "candidates" / f"{system}.h5", candidates(system, 2), sample)
+    frames = labelled(candidates("a", 8, seed=1), {0: "not-settled", 1: "not-settled", 5: "teacher-stopped"})
+    write_frames(level / "labels/a/b0000.h5", frames)
+    books = {entry.name: entry for entry in books_of(results, LabelStore(results / "none"))}[str(level)]
+    account = books.ledger.systems["a"]
+    assert (account.requested, account.accepted, account.open, books.stale) == (12, 5, 4, 0)
+    assert account.quarantined == {"not-settled": 2, "teacher-stopped": 1}
+
+
+def test_a_system_is_asked_for_on_its_own_levels_only(results: Path) -> None:
+    about = {"id": "b", "molality": 1.0, "system": {"salt": "NaCl", "role": "train", "levels": ["ions"]}}
+    write_frames(results / "systems/b.h5", candidates("b", 1), about)
+    assert set(books(results).ledger.systems) == {"a"}
+
+
 def test_a_release_and_its_campaign_have_the_same_ledger(results: Path) -> None:
     directory = released(results)
     assert books(directory).ledger.plain() == books(results).ledger.plain()

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from saltern.config import load_campaign, shared_size, system_size, total
-from saltern.systems import contents_of
+from saltern.systems import box_of
 
 ROOT = Path(__file__).parents[2]
 MILLION = ROOT / "config/campaigns/million.yaml"
@@ -31,7 +31,7 @@ def test_a_million_frames_are_some_thousand_jobs(tmp_path: Path) -> None:
     shared = {"systems": 1, "release": 1, "train": 3, "evaluate": 1, "report": 1, "all": 1}
     assert jobs == {**a_system, "label": 2000, **shared, "total": 7008}
     campaign = load_campaign(MILLION)
-    sizes = [system_size(campaign, contents_of(system).atoms) for system in campaign.expanded().values()]
+    sizes = [system_size(campaign, box_of(system)) for system in campaign.expanded().values()]
     size = total([*sizes, shared_size(campaign)])
     assert size.frames == 1_000_000
     assert size.jobs == jobs["total"] - jobs["all"], "saltern plan and Snakemake count the same"

@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from saltern.cli import main
-from saltern.store import open_release, read_frames
+from saltern.labelling.ledger import books_of
+from saltern.store import LabelStore, file_hash, open_release, read_frames, read_metadata
 
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
@@ -146,6 +147,34 @@ def test_a_level_of_ions_is_the_same_pipeline(run: Run) -> None:
     assert (results / "report.html").stat().st_size > 10_000
     again = run(configfile="ions.yaml")
     assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_the_student_of_one_level_teaches_the_next(run: Run) -> None:
+    """One DAG: the ions' labels wait for the potential of all atoms, and are made again when it is another one."""
+    place = run.place  # type: ignore[attr-defined]
+    campaign = yaml.safe_load(TINY.with_name("two-levels.yaml").read_text())
+    (place / "two.yaml").write_text(yaml.safe_dump(campaign))
+    done = run(configfile="two.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = place / "results/two-levels"
+    release = open_release(results / "ions/dataset")
+    release.verify()
+    frames = release.frames("train")
+    assert set(frames["numbers"].tolist()) == {11, 17}
+    assert set(frames["engine"].tolist()) == {"saltern"}
+    labels = sorted((results / "ions/labels").rglob("*.h5"))
+    potential = file_hash(results / "atoms/potentials/m0000.safetensors")
+    assert [read_metadata(path)["potentials"] for path in labels] == [[potential]] * 3
+    books = {Path(entry.name).name: entry.ledger for entry in books_of(results, LabelStore(place / "labels"))}
+    assert {name: ledger.total.accepted for name, ledger in books.items() if ledger.closes} == {"atoms": 9, "ions": 12}
+    assert "ions: dataset" in (results / "summary.txt").read_text()
+    assert "Structure (ions)" in (results / "report.html").read_text()
+    assert planned(run("--dry-run", configfile="two.yaml")) == {}
+    campaign["levels"][0]["train"]["learning_rate"] = 0.02
+    (place / "two.yaml").write_text(yaml.safe_dump(campaign))
+    jobs = planned(run("--dry-run", configfile="two.yaml"))
+    assert jobs == {"train": 2, "evaluate": 2, "simulate": 2, "observe": 2, "label": 3, "collect": 1, "release": 1,
+                    "report": 1, "all": 1}  # fmt: skip
 
 
 def test_report_of_snakemake_has_the_captions(run: Run, finished: Path) -> None:

@@ -29,6 +29,7 @@ except UserError as error:
 
 SYSTEMS = CAMPAIGN.expanded()
 LEVELS = {level.name: level for level in CAMPAIGN.levels}
+ON = {level.name: CAMPAIGN.systems_of(level) for level in CAMPAIGN.levels}
 
 
 wildcard_constraints:
@@ -115,11 +116,22 @@ def recalls(wildcards):
 
 
 def for_systems(pattern):
-    """Files of every system of the campaign."""
-    return lambda wildcards: expand(pattern, system=SYSTEMS, allow_missing=True)
+    """Files of every system of the campaign, or of a job's level where it has one."""
+    return lambda wildcards: expand(pattern, system=ON.get(wildcards.get("level"), SYSTEMS), allow_missing=True)
+
+
+def potentials_of(level):
+    """The potentials that a level has learned."""
+    pattern = "results/{campaign}/{level}/potentials/{member}.safetensors"
+    return expand(pattern, campaign=CAMPAIGN.campaign, level=level.name, member=level.members())
 
 
 def committee(wildcards):
-    """The potentials of a level."""
-    pattern = "results/{campaign}/{level}/potentials/{member}.safetensors"
-    return expand(pattern, member=LEVELS[wildcards.level].members(), allow_missing=True)
+    """The potentials of a job's own level."""
+    return potentials_of(LEVELS[wildcards.level])
+
+
+def teaching(wildcards):
+    """The potentials of the level above, where that is the teacher."""
+    above = CAMPAIGN.above(LEVELS[wildcards.level])
+    return potentials_of(above) if above else []

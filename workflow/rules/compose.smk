@@ -11,7 +11,7 @@ rule compose:
     resources:
         runtime=growing(10),
     params:
-        system=lambda wildcards: SYSTEMS[wildcards.system].model_dump_json(),
+        system=lambda wildcards: SYSTEMS[wildcards.system].told,
     shell:
         "saltern compose {output} --system {params.system:q} 2>&1 | tee {log}"
 

@@ -3,6 +3,7 @@ rule label:
     input:
         candidates="results/{campaign}/{level}/candidates/{system}.h5",
         recalls=recalls,
+        potentials=teaching,
     output:
         "results/{campaign}/{level}/labels/{system}/{batch}.h5",
     log:
@@ -19,4 +20,4 @@ rule label:
         spec=spec("label"),
     shell:
         "saltern label {input.candidates} {output} --frames {params.frames} --spec {params.spec:q}"
-        " --recalls {input.recalls:q} 2>&1 | tee {log}"
+        " --recalls {input.recalls:q} --potentials {input.potentials:q} 2>&1 | tee {log}"

@@ -4,7 +4,11 @@ rule report:
         systems="results/{campaign}/systems.tsv",
         datasets=expand("results/{{campaign}}/{level}/dataset", level=LEVELS),
         errors=expand("results/{{campaign}}/{level}/errors.json", level=LEVELS),
-        properties=expand("results/{{campaign}}/{level}/properties/{system}.json", level=LEVELS, system=SYSTEMS),
+        properties=[
+            f"results/{{campaign}}/{level}/properties/{system}.json"
+            for level, systems in ON.items()
+            for system in systems
+        ],
     output:
         page=report("results/{campaign}/report.html", caption="../report/report.rst", category="Report"),
         summary="results/{campaign}/summary.txt",

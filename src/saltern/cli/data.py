@@ -11,8 +11,9 @@ from saltern.cli.arguments import add_spec, add_store, add_workers, interval, pa
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from saltern.config import SampleSpec
+    from saltern.config import LabelSpec, SampleSpec
     from saltern.frames import Frames
+    from saltern.potentials import Potential
 
 
 def add_to(commands: Any) -> None:
@@ -46,6 +47,14 @@ def add_to(commands: Any) -> None:
         default=[],
         metavar="FILE",
         help="recalls because of which the batch is made again",
+    )
+    label.add_argument(
+        "--potentials",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="FILE",
+        help="the committee of the level above, where that is the teacher; the first member drives",
     )
     label.set_defaults(run=_label)
 
@@ -148,10 +157,24 @@ def _label(options: argparse.Namespace) -> None:
     candidates = read_frames(options.candidates)
     spec = parsed(LabelSpec, options.spec)
     if spec.sample is not None:
-        harvest(candidates, about, options.frames, spec, options.output, what)
+        potential = _teaching(spec, options.potentials, what)
+        harvest(candidates, about, options.frames, spec, options.output, what, potential)
         return
     recalls = [path.stem for path in options.recalls]
     label_batch(candidates, options.frames, spec, LabelStore(options.store), options.output, what, recalls)
+
+
+def _teaching(spec: LabelSpec, paths: Sequence[Path], what: str) -> Potential | None:
+    """What another level has learned, where that is the teacher."""
+    from saltern.config import LevelTeacher
+    from saltern.errors import UserError
+    from saltern.potentials import Potential
+
+    if not isinstance(spec.teacher, LevelTeacher):
+        return None
+    if not paths:
+        raise UserError(f"{what}: --potentials: required, but missing; the teacher is level {spec.teacher.level}")
+    return Potential.load(paths, device=spec.teacher.device)
 
 
 def _collect(options: argparse.Namespace) -> None:

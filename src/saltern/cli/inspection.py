@@ -33,9 +33,8 @@ def _validate(options: argparse.Namespace) -> None:
     from saltern.systems import problems, too_large
 
     campaign = load_campaign(options.campaign, [problems, openmm.problems, too_large])
-    systems = campaign.expanded()
-    frames = sum(level.sample.frames for level in campaign.levels) * len(systems)
-    print(f"{options.campaign}: valid; {len(systems)} systems, {frames} frames to label")
+    frames = sum(level.sample.frames * len(campaign.systems_of(level)) for level in campaign.levels)
+    print(f"{options.campaign}: valid; {len(campaign.expanded())} systems, {frames} frames to label")
 
 
 def _schema(options: argparse.Namespace) -> None:

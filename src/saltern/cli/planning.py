@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from saltern.errors import UserError
 
 if TYPE_CHECKING:
-    from saltern.config import Campaign, Size
+    from saltern.config import Box, Campaign, Size
     from saltern.labelling.cost import CostModel
     from saltern.labelling.forecast import Forecast, Spent
 
@@ -63,17 +63,17 @@ def add_to(commands: Any) -> None:
 def _plan(options: argparse.Namespace) -> None:
     from saltern.config import load_campaign
     from saltern.engines import openmm
-    from saltern.systems import contents_of, problems
+    from saltern.systems import box_of, problems
 
     campaign = load_campaign(options.campaign, [problems, openmm.problems])
-    atoms = {name: contents_of(system).atoms for name, system in campaign.expanded().items()}
+    boxes = {name: box_of(system) for name, system in campaign.expanded().items()}
     if options.spent is None:
-        _before(campaign, atoms, options)
+        _before(campaign, boxes, options)
     else:
-        _after(campaign, atoms, options.spent)
+        _after(campaign, boxes, options.spent)
 
 
-def _before(campaign: Campaign, atoms: Mapping[str, int], options: argparse.Namespace) -> None:
+def _before(campaign: Campaign, boxes: Mapping[str, Box], options: argparse.Namespace) -> None:
     """The forecast; refuses a campaign that is too large."""
     from saltern.config import exceeded, refuse
     from saltern.labelling.cost import fit, measured_labels
@@ -81,11 +81,14 @@ def _before(campaign: Campaign, atoms: Mapping[str, int], options: argparse.Name
     from saltern.store import LabelStore, write_json
 
     store = LabelStore(campaign.label_store)
-    models = {level.teacher: fit(level.teacher, measured_labels(store, level.teacher)) for level in campaign.levels}
-    found = forecast(campaign, atoms, models)
-    print(f"{campaign.campaign}: {len(atoms)} systems, {found.total.frames:,} frames to label\n")
+    models = {
+        teacher: fit(teacher, measured_labels(store, teacher), campaign.student(teacher))
+        for teacher in (level.teacher for level in campaign.levels)
+    }
+    found = forecast(campaign, boxes, models)
+    print(f"{campaign.campaign}: {len(boxes)} systems, {found.total.frames:,} frames to label\n")
     print("\n".join([*_forecast_table(found), "", *(_model(model) for model in models.values())]))
-    refuse(exceeded(campaign, atoms, lambda teacher, count: models[teacher].seconds(count)), options.campaign)
+    refuse(exceeded(campaign, boxes, lambda teacher, count: models[teacher].seconds(count)), options.campaign)
     if options.output:
         write_json(options.output, as_json(found, campaign.campaign))
 
@@ -136,7 +139,7 @@ def _model(model: CostModel) -> str:
     return f"{what}: {how}; error {100 * (model.error(smallest) - 1):.0f} % there, more for other sizes"
 
 
-def _after(campaign: Campaign, atoms: Mapping[str, int], kept: Path) -> None:
+def _after(campaign: Campaign, boxes: Mapping[str, Box], kept: Path) -> None:
     """What the campaign took, beside the forecast."""
     from saltern.labelling.cost import fit
     from saltern.labelling.forecast import as_json, forecast, from_json, spent_by_stage, spent_on_labels
@@ -146,8 +149,8 @@ def _after(campaign: Campaign, atoms: Mapping[str, int], kept: Path) -> None:
     if not results.is_dir():
         raise UserError(f"{results}: nothing has been run here yet")
     if kept == Path():
-        models = {level.teacher: fit(level.teacher, []) for level in campaign.levels}
-        systems = from_json(as_json(forecast(campaign, atoms, models), campaign.campaign), "")
+        models = {level.teacher: fit(level.teacher, [], campaign.student(level.teacher)) for level in campaign.levels}
+        systems = from_json(as_json(forecast(campaign, boxes, models), campaign.campaign), "")
     else:
         systems = from_json(read_json(kept), str(kept))
     spent = {name: spent_on_labels(results, name) for name in campaign.expanded()}

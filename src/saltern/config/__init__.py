@@ -15,8 +15,9 @@ from saltern.config.campaign import (
 from saltern.config.costs import JOB_OVERHEAD_S, expected_memory_mb, expected_seconds, frames_per_job
 from saltern.config.limits import LimitsConfig
 from saltern.config.load import campaign_from, load_campaign, read_systems_table, refuse
+from saltern.config.moving import LevelTeacher, SettledConfig
 from saltern.config.reference import reference
-from saltern.config.size import Size, exceeded, shared_size, system_size, total
+from saltern.config.size import Box, Size, exceeded, label_units, shared_size, system_size, total
 from saltern.config.stages import (
     BaselineConfig,
     CollectConfig,
@@ -36,6 +37,7 @@ from saltern.config.system import System, SystemEntry
 __all__ = [
     "JOB_OVERHEAD_S",
     "BaselineConfig",
+    "Box",
     "Campaign",
     "CollectConfig",
     "CollectSpec",
@@ -43,6 +45,7 @@ __all__ = [
     "LabelConfig",
     "LabelSpec",
     "Level",
+    "LevelTeacher",
     "LimitsConfig",
     "ObserveConfig",
     "ObserveSpec",
@@ -51,6 +54,7 @@ __all__ = [
     "SampleConfig",
     "SampleSpec",
     "Section",
+    "SettledConfig",
     "SimulateConfig",
     "SimulateSpec",
     "Size",
@@ -66,6 +70,7 @@ __all__ = [
     "expected_memory_mb",
     "expected_seconds",
     "frames_per_job",
+    "label_units",
     "load_campaign",
     "read_systems_table",
     "reference",

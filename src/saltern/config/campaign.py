@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from pydantic import Field
 from saltern.config.base import Section
 from saltern.config.costs import frames_per_job
 from saltern.config.limits import LimitsConfig
+from saltern.config.moving import LevelTeacher
 from saltern.config.stages import (
     BaselineConfig,
     CollectConfig,
@@ -64,7 +66,7 @@ class Level(Section):
     @property
     def moving(self) -> bool:
         """Whether the teacher makes the frames and their labels in one go, by its own dynamics."""
-        return isinstance(self.teacher, OpenmmTeacher)
+        return isinstance(self.teacher, OpenmmTeacher | LevelTeacher)
 
     def batches(self, atoms: int) -> dict[str, range]:
         """A system's label batches by name, each with the candidate frames in it.
@@ -108,7 +110,8 @@ class Level(Section):
         }
         counts: dict[str, Any] = {
             "sample": not self.moving and stage == "label",
-            "label": {"batch"},
+            # what is not there is left out, so that labels made before it could be there stay
+            "label": {"batch"} if self.label.settled else {"batch", "settled"},
             "student": {"committee"},
             "train": {"processes"},
             "simulate": {"replicas", "batch"},
@@ -184,9 +187,9 @@ class Campaign(Section):
     them has asked is never computed again. On a cluster it lies on the shared file system."""
     systems: tuple[SystemEntry, ...] = Field(min_length=1)
     """Systems: a list of entries, or the path of a table (`systems.tsv`, tab-separated, one row an entry)."""
-    levels: tuple[Level, ...] = Field(min_length=1, max_length=1)
-    """Levels, from the most expensive teacher down. One so far, of all atoms, or of ions with a teacher that moves; a
-    level whose teacher is the level above is being built."""
+    levels: tuple[Level, ...] = Field(min_length=1)
+    """Levels, from the most expensive teacher down: of all atoms, and of ions with a teacher that moves, which may be
+    the student of a level above."""
     limits: LimitsConfig = LimitsConfig()
     """What the campaign may take."""
 
@@ -202,20 +205,64 @@ class Campaign(Section):
         """
         return {level.name: level for level in self.levels}[name]
 
+    def systems_of(self, level: Level) -> dict[str, System]:
+        """The systems of a level by identifier."""
+        return {name: s for name, s in self.expanded().items() if s.levels is None or level.name in s.levels}
+
+    def above(self, level: Level) -> Level | None:
+        """The level whose student teaches another one, None where there is none."""
+        asked = level.teacher.level if isinstance(level.teacher, LevelTeacher) else None
+        return next((other for other in self.levels if other.name == asked), None)
+
+    def student(self, teacher: Teacher) -> StudentConfig | None:
+        """The student that a teacher is, None where it is none."""
+        asked = teacher.level if isinstance(teacher, LevelTeacher) else None
+        return next((level.student for level in self.levels if level.name == asked), None)
+
     def problems(self) -> list[Problem]:
         """What is wrong across sections, though each section is right by itself."""
-        found = self._name_clashes()
+        found = [*self._name_clashes(), *self._wrong_teachers(), *self._wrong_levels()]
         for index, level in enumerate(self.levels):
-            found += [*_level_problems(index, level), *self._too_few_groups(index, level.collect)]
+            found += [*_level_problems(index, level), *self._too_few_groups(index, level)]
         return found
 
-    def _too_few_groups(self, index: int, collect: CollectConfig) -> list[Problem]:
+    def _wrong_teachers(self) -> Iterator[Problem]:
+        """Levels that share a name, and teachers that are no level above or know no solvent."""
+        knowing: list[str] = []
+        for index, level in enumerate(self.levels):
+            if level.name in [other.name for other in self.levels[:index]]:
+                yield Problem(f"levels.{index}.name", level.name, "another name for every level")
+            teacher = level.teacher
+            if isinstance(teacher, LevelTeacher) and teacher.level not in knowing:
+                names = " or ".join(knowing) or "none here"
+                allowed = f"a level above this one whose student knows the solvent: {names}"
+                yield Problem(f"levels.{index}.teacher.level", teacher.level, allowed)
+            if not level.moving:
+                knowing.append(level.name)
+
+    def _wrong_levels(self) -> Iterator[Problem]:
+        """Systems of levels that are none or leave nothing of them, and levels without a system."""
+        names = {level.name for level in self.levels}
+        solvent = [level.name for level in self.levels if not level.moving]
+        for index, entry in enumerate(self.systems):
+            on = entry.levels or names
+            if unknown := sorted(set(on) - names):
+                yield Problem(f"systems.{index}.levels", unknown[0], f"names of levels: {', '.join(sorted(names))}")
+            elif not (entry.salt and min(entry.molality)) and not set(on) <= set(solvent):
+                allowed = f"some of [{', '.join(solvent)}], for without a salt nothing is left of it on a level of ions"
+                yield Problem(f"systems.{index}.levels", entry.levels, allowed)
+        for index, level in enumerate(self.levels):
+            if not self.systems_of(level):
+                yield Problem(f"levels.{index}", level.name, "a level that systems are for, and there is none")
+
+    def _too_few_groups(self, index: int, level: Level) -> list[Problem]:
         """A choice of groups that would leave nothing to train on."""
+        collect = level.collect
         by = collect.split_by
         if by == "trajectory":
             return []
         column = {"system": "id"}.get(by, by)
-        groups = {getattr(system, column) for system in self.expanded().values() if system.role == "train"}
+        groups = {getattr(system, column) for system in self.systems_of(level).values() if system.role == "train"}
         wanted = 1 + (collect.validation_fraction > 0) + (collect.test_fraction > 0)
         if len(groups) >= wanted or not groups:
             return []
@@ -240,7 +287,7 @@ class Campaign(Section):
                         )
                     )
                 seen[system.id] = index
-                key = _canonical(system.model_dump(exclude={"name", "role", "seed"}))
+                key = _canonical(system.model_dump(exclude={"name", "role", "seed", "levels"}))
                 other = physics.setdefault(key, (index, system.role))
                 if other[1] != system.role:
                     found.append(
@@ -278,6 +325,10 @@ def _level_problems(index: int, level: Level) -> list[Problem]:
     if level.moving != (sample.engine == "packed"):
         allowed = "packed with a teacher that moves, and with no other"
         found.append(Problem(f"{at}.sample.engine", sample.engine, allowed))
+    if level.moving and level.train.energy_weight:
+        found.append(Problem(f"{at}.train.energy_weight", level.train.energy_weight, "0; a mean force has no energy"))
+    if level.label.settled and not level.moving:
+        found.append(Problem(f"{at}.label.settled", "an entry", "nothing where the teacher does not move"))
     if level.collect.validation_fraction + level.collect.test_fraction >= 1:
         found.append(
             Problem(

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from saltern.config.stages import Cp2kTeacher, Teacher
+from saltern.config.moving import LevelTeacher
+from saltern.config.stages import Cp2kTeacher, StudentConfig, Teacher
 
 JOB_OVERHEAD_S = 5.0
 """Processor time of a SLURM job around what it does: Snakemake starts twice (4.4 to 5.0 s measured)."""
@@ -62,6 +63,10 @@ atoms (11.4, 21.3, 53.6 s at 280 Ry). BLYP is taken to cost what revPBE does. DC
 stopped; PBE0 is taken to cost the same. With GFN1, pure water costs a third of what a box with ions does.
 OpenMM 8.6 took 3.2 CPU s a picosecond for 2558 atoms (cutoff 9 Å, 4 fs)."""
 
+STUDENT = StudentConfig()
+STUDENT_STEP_S = 800e-6
+"""CPU time of a step of dynamics of one atom (s) with the default student, water (docs/results/simulation.md)."""
+
 UNMEASURED = 2.0
 """A label may cost this factor more or less than its figure: another machine, another build of the program."""
 
@@ -69,13 +74,16 @@ EXPONENT_ERROR = 0.3
 """Uncertainty (one standard deviation) of the exponents, which matters away from the sizes that were measured."""
 
 
-def expected_seconds(teacher: Teacher, atoms: int) -> float:
+def expected_seconds(teacher: Teacher, atoms: int, student: StudentConfig | None = None) -> float:
     """CPU time of the label of one frame (s) by the built-in figures; of one picosecond of a teacher that moves.
 
     Args:
         teacher: engine, method and settings.
         atoms: of the frame.
+        student: where the teacher is another level's student, that; by default the default one.
     """
+    if isinstance(teacher, LevelTeacher):
+        return 1000 / teacher.timestep_fs * atoms * STUDENT_STEP_S * _relative_cost(student or STUDENT)
     figure = FIGURES[teacher.engine, teacher.method]
     seconds: float = figure.seconds * (atoms / figure.atoms) ** figure.exponent
     if isinstance(teacher, Cp2kTeacher) and figure.cutoff_Ry is not None:
@@ -84,16 +92,26 @@ def expected_seconds(teacher: Teacher, atoms: int) -> float:
     return seconds
 
 
+def _relative_cost(student: StudentConfig) -> float:
+    """What a student costs by the default one: in proportion to layers, channels, neighbours and tensor products."""
+    neighbours: float = (student.r_max_A / STUDENT.r_max_A) ** 3
+    width: float = student.features * (student.l_max + 1) ** 2 / (STUDENT.features * (STUDENT.l_max + 1) ** 2)
+    return student.layers / STUDENT.layers * neighbours * width
+
+
 def expected_memory_mb(teacher: Teacher, atoms: int) -> int:
     """Memory of a label job (MB), with room to spare.
 
     Python and its libraries take 0.2 GB. CP2K's grids took 0.9 and 1.8 GB at 26 and 50 atoms and 1200 Ry, most of it in
-    proportion to the points of the grid; with exact exchange it is told to keep 2 GB of integrals.
+    proportion to the points of the grid; with exact exchange it is told to keep 2 GB of integrals. A student is given
+    what a simulation is.
 
     Args:
         teacher: engine, method and settings.
         atoms: of a frame.
     """
+    if isinstance(teacher, LevelTeacher):
+        return 4000
     if not isinstance(teacher, Cp2kTeacher) or teacher.method == "gfn1-xtb":
         return 1000
     grid: float = 50 * atoms * (teacher.cutoff_Ry / 1200) ** 1.5

@@ -98,7 +98,8 @@ def _explain(error: ValidationError, source: str) -> list[str]:
 
 
 def _line(entry: Any, source: str) -> str:
-    location = [part for part in entry["loc"] if part not in ("tblite", "cp2k")]
+    # behind the key of a union stands the tag of the member that was tried
+    location = [part for part, before in zip(entry["loc"], ("", *entry["loc"]), strict=False) if before != "teacher"]
     if entry["type"].startswith("union_tag"):
         location = [*location, "engine"]
     if entry["type"] == "union_tag_invalid":

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from saltern.config.base import Section
 from saltern.config.campaign import Campaign, Level
 from saltern.config.limits import LimitsConfig
+from saltern.config.moving import LevelTeacher, SettledConfig
 from saltern.config.stages import Cp2kTeacher, OpenmmTeacher, TbliteTeacher
 from saltern.config.system import SystemEntry
 
@@ -40,12 +41,14 @@ def reference() -> str:
         _section("`teacher: {engine: tblite}`", TbliteTeacher),
         _section("`teacher: {engine: cp2k}`", Cp2kTeacher),
         _section("`teacher: {engine: openmm}`", OpenmmTeacher),
+        _section("`teacher: {level: atoms}`", LevelTeacher),
     ]
     parts += [
         _section(f"`{name}`", field.annotation)
         for name, field in Level.model_fields.items()
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
     ]
+    parts.append(_section("An entry of `label.settled`", SettledConfig))
     return "\n".join(parts)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from math import ceil, floor, log10
-from typing import Self
+from typing import NamedTuple, Self
 
 from saltern.config.campaign import Campaign, Level, Problem
 from saltern.config.costs import JOB_OVERHEAD_S, expected_seconds
@@ -22,6 +22,20 @@ _HDF5_BYTES = 15_000
 _STAGE_BYTES = 8_000  # log, costs, Snakemake's record
 _FRAME_BYTES = {"candidates": 120, "labels": 450, "trajectory": 150, "store": 1_100, "index": 400}
 _ATOM_BYTES = {"candidates": 40, "labels": 64, "trajectory": 64, "store": 130}
+
+
+class Box(NamedTuple):
+    """What counts about a system."""
+
+    atoms: int
+    solute: int
+    """Those of them that are no solvent: all that frames of a teacher that moves hold."""
+    levels: tuple[str, ...] | None = None
+    """Names of its levels; None for all."""
+
+    def levels_of(self, campaign: Campaign) -> list[Level]:
+        """Its levels."""
+        return [level for level in campaign.levels if self.levels is None or level.name in self.levels]
 
 
 @dataclass(frozen=True)
@@ -61,25 +75,32 @@ def total(sizes: Iterable[Size]) -> Size:
     return sum(sizes, Size())
 
 
-def system_size(campaign: Campaign, atoms: int, seconds: Seconds = expected_seconds) -> Size:
-    """What one system takes, on all levels.
+def built_in(campaign: Campaign) -> Seconds:
+    """What labels cost by the built-in figures."""
+    return lambda teacher, atoms: expected_seconds(teacher, atoms, campaign.student(teacher))
+
+
+def system_size(campaign: Campaign, box: Box, seconds: Seconds | None = None) -> Size:
+    """What one system takes, on all of its levels.
 
     Args:
         campaign: the campaign.
-        atoms: of the system.
-        seconds: what a label costs.
+        box: of the system.
+        seconds: what a label costs; by default what the built-in figures say.
     """
     composed = _stage(1, _HDF5_BYTES)
-    return composed + total(_level_of_system(level, atoms, seconds) for level in campaign.levels)
+    cost = seconds or built_in(campaign)
+    return composed + total(_level_of_system(level, box, cost) for level in box.levels_of(campaign))
 
 
-def _level_of_system(level: Level, atoms: int, seconds: Seconds) -> Size:
+def _level_of_system(level: Level, box: Box, seconds: Seconds) -> Size:
     """What one system takes on one level."""
     frames = level.sample.frames
-    batches, chunks = len(level.batches(atoms)), len(level.chunks())
+    candidates, atoms = (level.sample.trajectories, box.solute) if level.moving else (frames, box.atoms)
+    batches, chunks = len(level.batches(box.atoms)), len(level.chunks())
     simulate = level.simulate
     saved = int(1000 * simulate.length_ps / simulate.save_every_fs) * simulate.replicas
-    labels = Size(frames, batches, label_seconds=_label_units(level) * seconds(level.teacher, atoms))
+    labels = Size(frames, batches, label_seconds=label_units(level) * seconds(level.teacher, box.atoms))
     store = Size() if level.moving else Size(files=frames, bytes=_frame_bytes("store", frames, atoms))
     # collect makes three files in a directory with a time stamp, and two of them have a second name in the release
     collected = Size(files=5, bytes=2 * _HDF5_BYTES + frames * _FRAME_BYTES["index"])
@@ -88,7 +109,7 @@ def _level_of_system(level: Level, atoms: int, seconds: Seconds) -> Size:
             labels,
             store,
             collected,
-            _stage(1, _HDF5_BYTES + _frame_bytes("candidates", frames, atoms)),
+            _stage(1, _HDF5_BYTES + _frame_bytes("candidates", candidates, box.atoms)),
             _stage(batches, batches * _HDF5_BYTES + _frame_bytes("labels", frames, atoms)),
             _stage(1, _frame_bytes("labels", frames, atoms)),  # collect
             _stage(chunks, chunks * _HDF5_BYTES + _frame_bytes("trajectory", saved, atoms)),
@@ -97,7 +118,7 @@ def _level_of_system(level: Level, atoms: int, seconds: Seconds) -> Size:
     )
 
 
-def _label_units(level: Level) -> float:
+def label_units(level: Level) -> float:
     """What the labels of a system cost in: frames, or the picoseconds of a teacher that moves."""
     sample = level.sample
     if level.moving:
@@ -128,16 +149,16 @@ def _frame_bytes(kind: str, frames: int, atoms: int) -> int:
     return frames * (_FRAME_BYTES[kind] + atoms * _ATOM_BYTES[kind])
 
 
-def exceeded(campaign: Campaign, atoms: Mapping[str, int], seconds: Seconds = expected_seconds) -> list[Problem]:
+def exceeded(campaign: Campaign, boxes: Mapping[str, Box], seconds: Seconds | None = None) -> list[Problem]:
     """Limits of a campaign that it does not keep.
 
     Args:
         campaign: the campaign with its `limits`.
-        atoms: of every system, by identifier.
-        seconds: what a label costs.
+        boxes: of every system, by identifier.
+        seconds: what a label costs; by default what the built-in figures say.
     """
     limits = campaign.limits
-    size = shared_size(campaign) + total(system_size(campaign, n, seconds) for n in atoms.values())
+    size = shared_size(campaign) + total(system_size(campaign, box, seconds) for box in boxes.values())
     taken = {
         "jobs": (limits.jobs, size.jobs),
         "files": (limits.files, size.files),

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from saltern.config.base import Section
+from saltern.config.moving import LevelTeacher, Settled, in_full
 
 
 class SampleConfig(Section):
@@ -117,7 +118,9 @@ class OpenmmTeacher(Section):
     """OpenMM platform; `auto` takes a GPU where there is one."""
 
 
-Teacher = Annotated[TbliteTeacher | Cp2kTeacher | OpenmmTeacher, Field(discriminator="engine")]
+Teacher = Annotated[
+    TbliteTeacher | Cp2kTeacher | OpenmmTeacher | LevelTeacher, Field(discriminator="engine"), BeforeValidator(in_full)
+]
 
 
 class LabelConfig(Section):
@@ -136,6 +139,10 @@ class LabelConfig(Section):
     max_net_force_eV_A: float = Field(0.5, gt=0)
     """Labels whose forces do not add up to zero within this (eV/Å) are quarantined: the grid was too coarse or
     the electronic structure not converged."""
+    settled: Settled = ()
+    """With a teacher that moves: trajectories whose mean number of neighbours is another one are quarantined, for a
+    start that was not mixed teaches an aggregate; one entry or a list. Give the time that mixing takes, some 500 ps, in
+    `sample.equilibrate_ps`; this is the check."""
 
 
 class HoldOut(Section):

@@ -39,6 +39,9 @@ class _Electrolyte(Section):
     """Seed of everything random about this system."""
     role: Literal["train", "test"] = "train"
     """`test` keeps the whole system out of training and validation: it is only labelled and tested."""
+    levels: tuple[str, ...] | None = Field(None, min_length=1, examples=[["atoms"]])
+    """Names of the levels that the system is for; by default all. Electronic structure wants small boxes, ions without
+    solvent want large ones, and of a pure solvent nothing is left on a level of ions."""
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")
     """Identifier in file names; by default the salt and a hash of this entry, which never changes when other
     systems are added."""
@@ -63,8 +66,13 @@ class System(_Electrolyte):
 
     @property
     def definition(self) -> dict[str, object]:
-        """What makes this system another one: everything but its name and its role."""
-        return self.model_dump(exclude={"name", "role"})
+        """What makes this system another one: everything but its name, its role and its levels."""
+        return self.model_dump(exclude={"name", "role", "levels"})
+
+    @property
+    def told(self) -> str:
+        """What `saltern compose` is told, as JSON."""
+        return self.model_dump_json(exclude={"levels"} if self.levels is None else None)
 
 
 class SystemEntry(_Electrolyte):

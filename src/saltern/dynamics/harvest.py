@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from saltern.config import LabelSpec, OpenmmTeacher, SampleConfig
+from saltern.config import LabelSpec, LevelTeacher, OpenmmTeacher, SampleConfig
 from saltern.dynamics.sample import frames_of
+from saltern.dynamics.settled import judged
+from saltern.dynamics.surface import Model
+from saltern.dynamics.teaching import StudentTeacher
 from saltern.engines import ClassicalTeacher, MovingTeacher, Trajectory
-from saltern.errors import SalternError, UserError
+from saltern.errors import SalternError, SimulationError, UserError
 from saltern.fields import FIELDS
 from saltern.frames import Array, Frames
 from saltern.progress import say, track
 from saltern.store import Journal, frame_checksums, text_hash, write_frames
 from saltern.systems import SOLVENTS
 
-SEGMENT = 50
-"""Frames between two states that are kept. From each the trajectory goes on as a new process would, killed or not."""
-
 
 def harvest(
-    starts: Frames, metadata: Mapping[str, Any], trajectories: range, spec: LabelSpec, output: Path, what: str
+    starts: Frames,
+    metadata: Mapping[str, Any],
+    trajectories: range,
+    spec: LabelSpec,
+    output: Path,
+    what: str,
+    potential: Model | None = None,
 ) -> None:
     """Run some trajectories of a teacher and keep positions of the solute and the forces on it.
 
@@ -35,6 +41,9 @@ def harvest(
     is done is kept in a journal beside the output; the same call after a kill goes on from there, and makes the same
     file.
 
+    Where the dynamics has to be stopped, the trajectory ends: the frames that it did not come to are quarantined, with
+    the positions it was last seen at. So are all frames of a trajectory that is not `spec.label.settled`.
+
     Args:
         starts: packed boxes of one system, one for each trajectory.
         metadata: what `compose` said about them.
@@ -42,30 +51,46 @@ def harvest(
         spec: the teacher, the frames that are asked for and the largest force that is believed.
         output: the file to make: frames of the solute alone, with forces; energies are NaN, for a mean force has none.
         what: the task, for progress lines.
+        potential: what another level has learned, where that is the teacher.
 
     Raises:
         UserError: for a species that the teacher does not know.
-        SimulationError: when the dynamics is unstable.
     """
-    if not isinstance(spec.teacher, OpenmmTeacher) or spec.sample is None:
+    if spec.sample is None:
         raise SalternError("harvest: the teacher does not move")
     if not trajectories or trajectories[-1] >= len(starts):
         raise UserError(
             f"{what}: trajectories {trajectories.start}:{trajectories.stop} are not allowed; allowed: a part of "
             f"0:{len(starts)}"
         )
-    teacher = ClassicalTeacher(spec.teacher)
-    parts = [
-        _Harvest(teacher, starts.select([number]), metadata, number, spec, spec.sample).made(
-            output.with_suffix(f".{number}.journal"), what
-        )
-        for number in trajectories
-    ]
-    about = {"name": teacher.name, "version": teacher.version, "method": teacher.method}
-    write_frames(output, Frames.concatenate(parts), {"spec": spec.model_dump(), "engine": about})
+    teacher = _teacher(spec, potential)
+    parts, settled = [], {}
     for number in trajectories:
-        Journal(output.with_suffix(f".{number}.journal"), "").discard()
-    say(f"{what}: {sum(map(len, parts))} frames")
+        one = _Harvest(teacher, starts.select([number]), metadata, number, spec, spec.sample)
+        frames, found = judged(one.made(_journal(output, number), what), spec.label.settled, what)
+        parts.append(frames)
+        settled[str(frames["trajectory"][0])] = found
+    about = {"name": teacher.name, "version": teacher.version, "method": teacher.method}
+    told = {} if potential is None else {"potentials": list(potential.hashes)}
+    harvested = Frames.concatenate(parts)
+    write_frames(output, harvested, {"spec": spec.model_dump(), "engine": about, "settled": settled, **told})
+    for number in trajectories:
+        Journal(_journal(output, number), "").discard()
+    say(f"{what}: {len(harvested)} frames, {int(harvested['accepted'].sum())} accepted")
+
+
+def _journal(output: Path, trajectory: int) -> Path:
+    """Where the finished parts of a trajectory are."""
+    return output.with_suffix(f".{trajectory}.journal")
+
+
+def _teacher(spec: LabelSpec, potential: Model | None) -> MovingTeacher:
+    """The teacher that moves."""
+    if isinstance(spec.teacher, OpenmmTeacher):
+        return ClassicalTeacher(spec.teacher)
+    if isinstance(spec.teacher, LevelTeacher) and potential is not None:
+        return StudentTeacher(spec.teacher, potential)
+    raise SalternError("harvest: the teacher does not move, or is a level without potentials")
 
 
 def solute(boxes: Frames, metadata: Mapping[str, Any]) -> Frames:
@@ -106,6 +131,7 @@ class _Harvest:
         self.every = teacher.timestep * max(1, round(1000 * sample.every_ps / teacher.timestep))
         self.discarded = round(1000 * sample.equilibrate_ps / self.every)
         self.wanted = frames_of(sample, number)
+        self.clock = time.process_time()
         # how many frames there are is no part of what a frame is
         question = (self.every, self.discarded, self.seed, teacher.name, teacher.version, teacher.method)
         settings = str(sorted(teacher.settings.items()))
@@ -113,41 +139,66 @@ class _Harvest:
 
     def made(self, place: Path, what: str) -> Frames:
         """All frames, from the journal as far as it goes."""
-        total = self.discarded + self.wanted
-        journal = Journal(place, text_hash(self.identity, str(total)))
+        journal = Journal(place, text_hash(self.identity, str(self.discarded + self.wanted)))
         done = journal.parts()
-        trajectory = self._taken_up(journal, done)
-        begun = min(SEGMENT * len(done), total)
-        counted = track(range(begun, total), what, total, "frame", begun)
-        for part in range(len(done), -(-total // SEGMENT)):
-            saved = self._segment(trajectory, part * SEGMENT, min((part + 1) * SEGMENT, total), counted)
-            state = trajectory.state()
-            journal.write(part, saved, state=state)
-            # what follows must not depend on whether this process or a later one goes on
-            trajectory = self.teacher.resumed(self.start, self.species, self.seed, state)
-        next(counted, None)
+        if not (done and journal.metadata(done[-1]).get("stopped")):
+            self._complete(journal, done, what)
         return Frames.concatenate([journal.read(part) for part in journal.parts()])
+
+    def _complete(self, journal: Journal, done: Sequence[int], what: str) -> None:
+        """Run to the end, or to where the dynamics has to be stopped."""
+        total, length, part = self.discarded + self.wanted, self.teacher.segment, len(done)
+        begun = min(length * part, total)
+        counted = track(range(begun, total), what, total, "frame", begun)
+        shots: list[Frames] = []
+        try:
+            trajectory = self._taken_up(journal, done)
+            for part in range(len(done), -(-total // length)):
+                shots.clear()
+                for number in range(part * length, min((part + 1) * length, total)):
+                    next(counted, None)
+                    trajectory.advance(self.every)
+                    if number >= self.discarded:
+                        shots.append(self._shot(number - self.discarded, trajectory))
+                state = trajectory.state()
+                journal.write(part, self._joined(shots), state=state)
+                # what follows must not depend on whether this process or a later one goes on
+                trajectory = self.teacher.resumed(self.start, self.species, self.seed, state)
+        except SimulationError as error:
+            say(f"{what}: {self.start['trajectory'][0]} stopped {error}")
+            earlier = Frames.concatenate([self._joined([]), *map(journal.read, journal.parts()), *shots])
+            journal.write(part, self._joined([*shots, *self._missed(earlier)]), {"stopped": str(error)})
+        next(counted, None)
 
     def _taken_up(self, journal: Journal, done: Sequence[int]) -> Trajectory:
         if done:
             return self.teacher.resumed(self.start, self.species, self.seed, journal.state(done[-1]))
         return self.teacher.begun(self.start, self.species, self.seed)
 
-    def _segment(self, trajectory: Trajectory, first: int, last: int, counted: Any) -> Frames:
-        """Frames `first` to `last`, those of equilibration left out."""
-        shots, begun = [], time.process_time()
-        for number in range(first, last):
-            next(counted, None)
-            trajectory.advance(self.every)
-            if number >= self.discarded:
-                positions, forces = trajectory.point()
-                shots.append((number - self.discarded, positions[self.rows], forces[self.rows]))
-        cost = (time.process_time() - begun) / (last - first)
-        nowhere = np.zeros((len(self.rows), 3))
-        nothing = self._frame(0, nowhere, nowhere, 0.0).select([])
-        return Frames.concatenate([nothing, *(self._frame(*shot, cost) for shot in shots)])
+    def _shot(self, number: int, trajectory: Trajectory) -> Frames:
+        """A trajectory as it is now."""
+        positions, forces = trajectory.point()
+        return self._frame(number, positions[self.rows], forces[self.rows])
 
-    def _frame(self, number: int, positions: Array, forces: Array, cost: float) -> Frames:
+    def _missed(self, earlier: Frames) -> Iterator[Frames]:
+        """The frames that a trajectory did not come to, behind those that it did."""
+        seen = earlier if len(earlier) else self.kept
+        unknown = np.full((len(self.rows), 3), np.nan)
+        for number in range(len(earlier), self.wanted):
+            frame = self._frame(number, seen.of(len(seen) - 1, "positions"), unknown)
+            yield frame.with_arrays(reason=["teacher-stopped"])
+
+    def _joined(self, shots: Sequence[Frames]) -> Frames:
+        """Some frames, or none with the same quantities."""
+        nowhere = np.zeros((len(self.rows), 3))
+        return Frames.concatenate([self._frame(0, nowhere, nowhere).select([]), *shots])
+
+    def _spent(self) -> float:
+        """Processor time since this was last asked (s)."""
+        before, self.clock = self.clock, time.process_time()
+        return self.clock - before
+
+    def _frame(self, number: int, positions: Array, forces: Array) -> Frames:
         """One frame with all that is known of it."""
         teacher = self.teacher
         accepted = bool(np.isfinite(forces).all() and np.linalg.norm(forces, axis=1).max(initial=0) <= self.limit)
@@ -165,6 +216,6 @@ class _Harvest:
             method=[teacher.method],
             host=[platform.node()],
             date=[datetime.now(UTC).date().isoformat()],
-            cpu_seconds=[cost],
+            cpu_seconds=[self._spent()],
             recall=[""],
         )

@@ -148,6 +148,11 @@ class Run:
                 saved.append(self.snapshot())
         return Frames.concatenate(saved)
 
+    def look(self) -> None:
+        """Ask the whole committee where the replicas are now, and stop those that have to."""
+        self.motion.evaluate(spread=True)
+        self._drop(self._guard.broken(self.motion))
+
     def snapshot(self) -> Frames:
         """The replicas as they are, one frame each."""
         motion, starts = self.motion, self.motion.surface.starts

@@ -18,6 +18,8 @@ REASONS: dict[str, str] = {
     "label-not-finite": "the energy, a force or the stress is not a finite number",
     "force-too-large": "a force is larger than the limit",
     "net-force": "the forces do not add up to zero within the limit",
+    "teacher-stopped": "the dynamics of a teacher that moves had to be stopped before it came to the frame",
+    "not-settled": "the trajectory's coordination is not that of the solution in equilibrium",
 }
 """Every reason of a `LabelError` or a `Failure`, and so every reason in a ledger, with its meaning."""
 

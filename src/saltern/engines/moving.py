@@ -41,6 +41,8 @@ class MovingTeacher(Protocol):
     settings: Mapping[str, object]
     timestep: float
     """fs."""
+    segment: int
+    """Frames between two states that are kept. From each a trajectory goes on as a new process would, killed or not."""
 
     def begun(self, start: Frames, species: Sequence[str], seed: Sequence[int]) -> Trajectory:
         """A trajectory from a packed box: minimised, with thermal velocities.
@@ -62,6 +64,7 @@ class ClassicalTeacher:
     """Rigid SPC/E water and ions in OpenMM, Langevin dynamics with heavy hydrogens; see `MovingTeacher`."""
 
     name = "openmm"
+    segment = 50
 
     def __init__(self, teacher: OpenmmTeacher) -> None:
         import openmm

@@ -137,10 +137,11 @@ def run(
 
 def problems(campaign: Campaign) -> list[Problem]:
     """Find systems to be sampled with OpenMM whose ions have no parameters."""
-    if all(level.sample.engine != "openmm" for level in campaign.levels):
-        return []
+    sampled = {level.name for level in campaign.levels if level.sample.engine == "openmm"}
     found = []
     for index, entry in enumerate(campaign.systems):
+        if not sampled & set(entry.levels or sampled):
+            continue
         try:
             salt = parse_salt(entry.salt) if entry.salt else None
         except UserError:

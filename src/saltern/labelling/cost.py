@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from saltern.config import Teacher, expected_seconds
+from saltern.config import StudentConfig, Teacher, expected_seconds
 from saltern.config.costs import EXPONENT_ERROR, UNMEASURED
 
 WIDE = 2.0
@@ -31,10 +31,10 @@ class Correction:
     """0 where the sizes at hand are too much alike to tell."""
     reference: float = 1.0
 
-    def seconds(self, teacher: Teacher, atoms: int) -> float:
-        """CPU time of the label of one frame (s)."""
+    def seconds(self, teacher: Teacher, atoms: int, student: StudentConfig | None = None) -> float:
+        """CPU time of the label of one frame (s), or of a picosecond; `student` is what such a teacher is."""
         relative: float = (atoms / self.reference) ** self.exponent
-        return expected_seconds(teacher, atoms) * self.factor * relative
+        return expected_seconds(teacher, atoms, student) * self.factor * relative
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,12 @@ class CostModel:
     """Numbers of atoms of those labels, in order."""
     scatter: float
     """Standard deviation of ln(CPU time) about the model."""
+    student: StudentConfig | None = None
+    """What the teacher is, if it is another level's student."""
 
     def seconds(self, atoms: int) -> float:
-        """CPU time of the label of one frame (s)."""
-        return self.correction.seconds(self.teacher, atoms)
+        """CPU time of the label of one frame (s); of a picosecond of a teacher that moves."""
+        return self.correction.seconds(self.teacher, atoms, self.student)
 
     def error(self, atoms: int) -> float:
         """Factor by which the CPU time may be wrong either way, one standard deviation.
@@ -63,7 +65,7 @@ class CostModel:
         return exp(hypot(self.scatter, EXPONENT_ERROR * away))
 
 
-def fit(teacher: Teacher, measured: Sequence[tuple[int, float]]) -> CostModel:
+def fit(teacher: Teacher, measured: Sequence[tuple[int, float]], student: StudentConfig | None = None) -> CostModel:
     """Fit the cost of a teacher's labels.
 
     The mean CPU time of each size (number of atoms), divided by the built-in figure, is fitted on logarithmic scales;
@@ -73,6 +75,7 @@ def fit(teacher: Teacher, measured: Sequence[tuple[int, float]]) -> CostModel:
     Args:
         teacher: engine, method and settings.
         measured: number of atoms and CPU time (s) of each label; none gives the built-in figures.
+        student: what the teacher is, if it is another level's student.
     """
     by_size: dict[int, list[float]] = {}
     for atoms, seconds in sorted(measured):
@@ -83,7 +86,7 @@ def fit(teacher: Teacher, measured: Sequence[tuple[int, float]]) -> CostModel:
         scatter = _scatter_of_sizes(teacher, means)
     else:
         scatter = _scatter_of_labels([seconds for _, seconds in measured])
-    return CostModel(teacher, correction, len(measured), tuple(means), scatter)
+    return CostModel(teacher, correction, len(measured), tuple(means), scatter, student)
 
 
 def _correction(teacher: Teacher, means: Mapping[int, float]) -> Correction:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from saltern.config import Campaign, Size, Teacher, shared_size, system_size, total
+from saltern.config import Box, Campaign, Size, Teacher, label_units, shared_size, system_size, total
 from saltern.errors import UserError
 from saltern.labelling.cost import CostModel
 from saltern.store import read_frames
@@ -53,30 +53,30 @@ class Forecast:
         return sum(system.high for system in self.systems.values())
 
 
-def forecast(campaign: Campaign, atoms: Mapping[str, int], models: Models) -> Forecast:
+def forecast(campaign: Campaign, boxes: Mapping[str, Box], models: Models) -> Forecast:
     """Work out what a campaign will take.
 
     Args:
         campaign: the campaign.
-        atoms: of every system, by identifier.
+        boxes: of every system, by identifier.
         models: what labels cost, for the teacher of every level.
     """
 
-    def system(count: int) -> SystemForecast:
-        middle = system_size(campaign, count, lambda teacher, n: models[teacher].seconds(n))
-        low, high = (_label_seconds(campaign, count, models, sign) for sign in (-1, 1))
-        return SystemForecast(count, middle, low, high)
+    def system(box: Box) -> SystemForecast:
+        middle = system_size(campaign, box, lambda teacher, n: models[teacher].seconds(n))
+        low, high = (_label_seconds(campaign, box, models, sign) for sign in (-1, 1))
+        return SystemForecast(box.atoms, middle, low, high)
 
     # systems of the same size take the same, and a campaign has few sizes
-    by_size = {count: system(count) for count in set(atoms.values())}
-    return Forecast(models, {name: by_size[count] for name, count in atoms.items()}, shared_size(campaign))
+    by_size = {box: system(box) for box in set(boxes.values())}
+    return Forecast(models, {name: by_size[box] for name, box in boxes.items()}, shared_size(campaign))
 
 
-def _label_seconds(campaign: Campaign, atoms: int, models: Models, sign: int) -> float:
+def _label_seconds(campaign: Campaign, box: Box, models: Models, sign: int) -> float:
     """CPU time of a system's labels (s) when labels cost a standard deviation more, or less."""
     return sum(
-        level.sample.frames * models[level.teacher].seconds(atoms) * models[level.teacher].error(atoms) ** sign
-        for level in campaign.levels
+        label_units(level) * models[level.teacher].seconds(box.atoms) * models[level.teacher].error(box.atoms) ** sign
+        for level in box.levels_of(campaign)
     )
 
 

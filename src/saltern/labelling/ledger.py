@@ -13,7 +13,7 @@ import numpy as np
 from saltern.errors import UserError
 from saltern.fields import FIELDS
 from saltern.frames import Frames
-from saltern.store import LabelStore, Ledger, ledger_of, open_release, read_frames
+from saltern.store import LabelStore, Ledger, ledger_of, open_release, read_frames, read_metadata
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,13 +54,18 @@ def books_of(results: Path, store: LabelStore) -> list[Books]:
     """
     if (results / "manifest.json").exists():
         return [_of_release(results, store)]
-    systems = sorted(path.stem for path in (results / "systems").glob("*.h5"))
+    systems = {path.stem: _levels(path) for path in sorted((results / "systems").glob("*.h5"))}
     levels = sorted(path.parent for path in results.glob("*/candidates"))
     if not systems:
         raise UserError(f"{results}: neither the results of a campaign nor a dataset release")
     if not levels:
         raise UserError(f"{results}: no candidate frames yet, so there is nothing to account for")
-    return [_of_level(level, systems, store) for level in levels]
+    return [_of_level(level, [s for s, on in systems.items() if not on or level.name in on], store) for level in levels]
+
+
+def _levels(system: Path) -> list[str]:
+    """Names of a composed system's levels; none stands for all."""
+    return read_metadata(system).get("system", {}).get("levels") or []
 
 
 def _of_release(directory: Path, store: LabelStore) -> Books:
@@ -79,9 +84,7 @@ def _of_level(directory: Path, systems: Sequence[str], store: LabelStore) -> Boo
     requested: dict[str, int | None] = {}
     found, stale = [], 0
     for system in systems:
-        candidates = directory / "candidates" / f"{system}.h5"
-        wanted = set(_identities(read_frames(candidates))) if candidates.exists() else None
-        requested[system] = None if wanted is None else len(wanted)
+        wanted, requested[system] = _asked(directory / "candidates" / f"{system}.h5")
         rows = _labelled(sorted((directory / "labels" / system).glob("*.h5")), system)
         valid = {identity: row for identity, row in rows.items() if wanted is None or identity in wanted}
         stale += len(rows) - len(valid)
@@ -90,6 +93,17 @@ def _of_level(directory: Path, systems: Sequence[str], store: LabelStore) -> Boo
     recalled = _recalled(index, store)
     kept = np.array([not name for name in recalled], dtype=bool)
     return Books(str(directory), ledger_of(index[kept], requested), _counted(recalled), stale)
+
+
+def _asked(candidates: Path) -> tuple[set[Identity] | None, int | None]:
+    """The frames to label, None where that is not known; and how many. A teacher that moves makes its frames itself."""
+    if not candidates.exists():
+        return None, None
+    sample = read_metadata(candidates).get("sample", {}).get("sample", {})
+    if sample.get("engine") == "packed":
+        return None, sample["frames"]
+    wanted = set(_identities(read_frames(candidates)))
+    return wanted, len(wanted)
 
 
 def _labelled(batches: Sequence[Path], system: str) -> dict[Identity, list[object]]:

@@ -86,6 +86,7 @@ def _level(directory: Path, systems: Sequence[SystemRow]) -> LevelData:
     """One level: its dataset, its potential and its simulations."""
     release = open_release(directory / "dataset")
     manifest = release.manifest
+    systems = [system for system in systems if system.id in manifest["ledger"]["systems"]]
     errors = read_json(directory / "errors.json")
     measured = {system.id: read_json(directory / "properties" / f"{system.id}.json") for system in systems}
     runs = {system.id: sorted((directory / "trajectories" / system.id).glob("*.h5")) for system in systems}

@@ -2,7 +2,7 @@
 
 from saltern.systems.checks import problems, table, too_large
 from saltern.systems.compose import compose
-from saltern.systems.contents import Contents, contents_of
+from saltern.systems.contents import Contents, box_of, contents_of
 from saltern.systems.salts import Salt, parse_salt
 from saltern.systems.solvents import SOLVENTS, Solvent
 from saltern.systems.species import SPECIES, WATER, Species
@@ -15,6 +15,7 @@ __all__ = [
     "Salt",
     "Solvent",
     "Species",
+    "box_of",
     "compose",
     "contents_of",
     "parse_salt",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from saltern.config import Campaign, Problem, SystemEntry, exceeded
+from ase.data import atomic_numbers
+
+from saltern.config import Box, Campaign, Problem, SettledConfig, SystemEntry, exceeded
 from saltern.frames import Frames
-from saltern.systems.contents import contents_of
+from saltern.systems.contents import box_of, contents_of
 from saltern.systems.errors import ElectrolyteError
 
 
@@ -39,26 +41,43 @@ def _forgotten(index: int, entry: SystemEntry) -> list[Problem]:
 
 def _too_small(campaign: Campaign, edges: Mapping[str, float]) -> Iterator[Problem]:
     """Levels whose cutoff is longer than the edge of the smallest box."""
-    if not edges:
-        return
-    smallest = min(edges, key=lambda system: edges[system])
     for index, level in enumerate(campaign.levels):
-        if level.student.r_max_A > edges[smallest]:
+        here = {system: edges[system] for system in campaign.systems_of(level) if system in edges}
+        if not here:
+            continue
+        smallest = min(here, key=lambda system: here[system])
+        yield from _too_far(f"levels.{index}.label.settled", level.label.settled, here)
+        if level.student.r_max_A > here[smallest]:
             yield Problem(
                 f"levels.{index}.student.r_max_A",
                 level.student.r_max_A,
-                f"at most {edges[smallest]:.2f} Å, the edge of the box of {smallest}, so that no atom is within the "
+                f"at most {here[smallest]:.2f} Å, the edge of the box of {smallest}, so that no atom is within the "
                 "cutoff of its own image: a smaller r_max_A or more solvent_molecules",
             )
 
 
+def _too_far(at: str, asked: Sequence[SettledConfig], edges: Mapping[str, float]) -> Iterator[Problem]:
+    """Coordination within more than half of a box's edge, and of a system or an element that is not there."""
+    for number, entry in enumerate(asked):
+        if entry.system is not None and entry.system not in edges:
+            yield Problem(f"{at}.{number}.system", entry.system, f"one of {', '.join(edges)}")
+            continue
+        unknown = [element for element in entry.pair if element not in atomic_numbers]
+        if unknown:
+            yield Problem(f"{at}.{number}.pair", unknown[0], "symbols of two elements")
+        half = min(edge for system, edge in edges.items() if entry.system in (None, system)) / 2
+        if entry.within_A > half:
+            allowed = f"at most {half:.2f} Å, half of the edge of the smallest box that it is about"
+            yield Problem(f"{at}.{number}.within_A", entry.within_A, allowed)
+
+
 def too_large(campaign: Campaign) -> list[Problem]:
     """Find limits of the campaign that it does not keep; systems that cannot be made count nothing."""
-    atoms: dict[str, int] = {}
+    boxes: dict[str, Box] = {}
     for name, system in campaign.expanded().items():
         with suppress(ElectrolyteError):
-            atoms[name] = contents_of(system).atoms
-    return exceeded(campaign, atoms)
+            boxes[name] = box_of(system)
+    return exceeded(campaign, boxes)
 
 
 def table(composed: Iterable[tuple[Frames, Mapping[str, Any]]]) -> list[dict[str, object]]:

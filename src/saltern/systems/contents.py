@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
 
-from saltern.config import System
+from saltern.config import Box, System
 from saltern.errors import did_you_mean
 from saltern.systems.density import solution_density
 from saltern.systems.errors import ElectrolyteError
@@ -47,6 +47,17 @@ class Contents:
     def atoms(self) -> int:
         """Number of atoms."""
         return sum(count * len(species.elements) for species, count in self.molecules)
+
+
+def box_of(system: System) -> Box:
+    """What counts about a system when a campaign is sized.
+
+    Raises:
+        ElectrolyteError: as `contents_of`.
+    """
+    contents = contents_of(system)
+    solvent, count = contents.molecules[0]
+    return Box(contents.atoms, contents.atoms - count * len(solvent.elements), system.levels)
 
 
 def contents_of(system: System) -> Contents:

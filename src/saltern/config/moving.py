@@ -1,0 +1,75 @@
+"""The student of another level as a teacher that moves, and when trajectories of such teachers count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from saltern.config.base import Section
+
+
+class LevelTeacher(Section):
+    """The student of a level above that moves, for a level of ions without solvent.
+
+    Labels are its forces on the ions, whose average over the solvent is the mean force. Frames hold the ions alone.
+    `{level: atoms}` is short for `{engine: level, level: atoms}`.
+    """
+
+    engine: Literal["level"] = "level"
+    """`level`: what another level of this campaign has learned, baseline and core included."""
+    level: str = Field(examples=["atoms"])
+    """Name of that level, which stands above this one."""
+    timestep_fs: float = Field(0.5, gt=0, le=5)
+    """Integration step (fs); flexible O-H bonds need 0.5."""
+    thermostat: Literal["bussi", "langevin", "nose-hoover"] = "bussi"
+    """As in `simulate`."""
+    thermostat_fs: float = Field(100.0, gt=0)
+    """As in `simulate`: time constant of the thermostat (fs)."""
+    spread_every: int = Field(20, ge=1)
+    """Steps between evaluations of the whole committee; at every frame it is asked anyway."""
+    max_spread_eV_A: float = Field(5.0, gt=0)
+    """A trajectory ends where the committee disagrees by more than this about any force (eV/Å)."""
+    min_distance_A: float = Field(0.5, gt=0)
+    """A trajectory ends when two atoms come closer than this (Å). Frames that a trajectory does not reach are
+    quarantined."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes a GPU where there is one."""
+
+    @property
+    def method(self) -> str:
+        """What stands for the level of theory in the frames."""
+        return f"student of {self.level}"
+
+
+def in_full(teacher: object) -> object:
+    """`{level: atoms}` with its engine."""
+    if isinstance(teacher, Mapping) and "level" in teacher and "engine" not in teacher:
+        return {"engine": "level", **teacher}
+    return teacher
+
+
+class SettledConfig(Section):
+    """What tells trajectories of a teacher that moves from those that did not come to equilibrium."""
+
+    pair: tuple[str, str] = Field(examples=[["Na", "Cl"]])
+    """Elements of the ion in the middle and of its neighbours, by symbol."""
+    within_A: float = Field(gt=0)
+    """Distance within which neighbours count (Å), such as the first minimum of their radial distribution function; at
+    most half of the box's edge."""
+    coordination: float = Field(ge=0)
+    """Mean number of neighbours that the solution is known to have."""
+    tolerance: float = Field(0.05, ge=0)
+    """Difference from it that is allowed besides the trajectory's own standard error."""
+    system: str | None = None
+    """Identifier of the system that this is about, for it depends on molality and temperature; by default all that have
+    both elements."""
+
+
+def _as_list(value: object) -> object:
+    """Let one entry stand for a list of one."""
+    return [value] if isinstance(value, Mapping) else value
+
+
+Settled = Annotated[tuple[SettledConfig, ...], BeforeValidator(_as_list)]
