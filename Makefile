@@ -13,6 +13,7 @@ export PYTHON TORCH
 ifneq ($(wildcard $(VENV)/trainers),)
 export SALTERN_NEQUIP := $(CURDIR)/$(VENV)/trainers/nequip/bin
 export SALTERN_MACE := $(CURDIR)/$(VENV)/trainers/mace/bin
+export SALTERN_SEVENNET := $(CURDIR)/$(VENV)/trainers/sevennet/bin
 endif
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
@@ -34,7 +35,7 @@ demo: env  ## run the demo campaign and print its summary (at most 8 minutes on 
 test: dev  ## run all tests (ARGS="-k name" for some of them)
 	@OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile $(ARGS)
 
-trainers: dev  ## install NequIP and MACE beside .venv, for the tests that train with exported datasets
+trainers: dev  ## install NequIP, MACE and SevenNet beside .venv: networks of theirs, and tests with exported datasets
 	@envs/trainers.sh $(VENV) $(VENV)/trainers
 
 faults: dev  ## inject more than 100 faults into campaigns, write docs/results/faults.md (root, CP2K, SLURM; 40 minutes)

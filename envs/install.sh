@@ -2,12 +2,14 @@
 # Install Saltern and the pinned versions of everything it needs.
 #   envs/install.sh PREFIX core    to run it (envs/core.lock.txt)
 #   envs/install.sh PREFIX dev     and to test it (envs/dev.lock.txt)
+#   envs/install.sh PREFIX nequip  to run it with a network of another package: nequip, mace or sevennet
 # PREFIX: a virtual environment, made with $PYTHON (python3.11) if it is not there, or an existing conda environment.
 # TORCH=cpu|cuda: which build of torch; auto, the default, keeps what is there, else takes CUDA where a GPU answers.
 # What is up to date is left alone, so this may be run again at any time.
 set -euo pipefail
-prefix=${1:?usage: envs/install.sh PREFIX core|dev}
-level=${2:?usage: envs/install.sh PREFIX core|dev}
+usage="usage: envs/install.sh PREFIX core|dev|nequip|mace|sevennet"
+prefix=${1:?$usage}
+level=${2:?$usage}
 [[ $prefix = /* ]] || prefix=$PWD/$prefix
 cd "$(dirname "$0")/.."
 python=$prefix/bin/python
@@ -86,7 +88,7 @@ install_packages() {
 
 key() { cat "envs/$1.lock.txt" envs/torch.txt envs/install.sh pyproject.toml | sha256sum; }
 
-[ -f "envs/$level.lock.txt" ] || fail "no such environment: $level; allowed are core, dev"
+[ -f "envs/$level.lock.txt" ] || fail "no such environment: $level; allowed are core, dev, nequip, mace, sevennet"
 [ -x "$python" ] || make_environment
 stamp=$prefix/.saltern-$level
 if torch_is_right && [ "$(cat "$stamp" 2>/dev/null)" = "$(key "$level")" ]; then

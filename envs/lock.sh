@@ -17,8 +17,8 @@ compile() { # compile OUTPUT ARGUMENTS...
   sed -i -E "/^torch==|$cuda/d" "$output"
 }
 
-# A conda environment cannot choose torch's build, so its file leaves out what needs torch;
-# envs/NAME.post-deploy.sh adds that with envs/install.sh.
+# A conda environment cannot choose torch's build, so its file leaves out torch;
+# envs/NAME.post-deploy.sh adds it with envs/install.sh.
 conda_environment() { # conda_environment NAME FURTHER_PACKAGE...
   local name=$1 package
   shift
@@ -27,12 +27,29 @@ conda_environment() { # conda_environment NAME FURTHER_PACKAGE...
     printf 'name: saltern-%s\nchannels:\n  - conda-forge\n  - nodefaults\ndependencies:\n' "$name"
     for package in python=3.11.13 pip=25.2 "$@"; do printf '  - %s\n' "$package"; done
     printf '  - pip:\n'
-    sed -E '/^(e3nn|opt-einsum-fx|torch-pme)==/d; s/ +#.*//; s/^/      - /' envs/core.lock.txt
+    sed -E 's/ +#.*//; s/^/      - /' envs/core.lock.txt
   } >"envs/$name.yaml.new"
   mv "envs/$name.yaml.new" "envs/$name.yaml"
 }
 
+# All packages of a network depend on torch, so envs/NAME.post-deploy.sh installs them, too. The sum of their versions is
+# in the file because Snakemake makes an environment anew when its file changes.
+network_environment() { # network_environment NAME
+  compile "envs/$1.lock.txt" --extra "$1" --constraint envs/core.lock.txt "${upgrade[@]}"
+  {
+    sed -n '/^#/p' "envs/$1.yaml" | sed '/^# Sum of/d'
+    printf '# Sum of envs/%s.lock.txt: %s\n' "$1" "$(sha256sum <"envs/$1.lock.txt" | cut -c 1-16)"
+    printf 'name: saltern-%s\nchannels:\n  - conda-forge\n  - nodefaults\ndependencies:\n' "$1"
+    printf '  - python=3.11.13\n  - pip=25.2\n'
+  } >"envs/$1.yaml.new"
+  mv "envs/$1.yaml.new" "envs/$1.yaml"
+}
+
+upgrade=("$@")
 compile envs/core.lock.txt "$@"
 compile envs/dev.lock.txt --extra dev --constraint envs/core.lock.txt "$@"
 conda_environment core
 conda_environment cp2k "cp2k=2024.2=openblas_nompi_*"
+for network in nequip mace sevennet; do
+  network_environment "$network"
+done

@@ -21,6 +21,22 @@ class UserError(SalternError):
         self.lines = lines
 
 
+class MissingPackageError(UserError):
+    """What was asked for needs a package that is not installed here.
+
+    `variable` is that of the shell which may name an environment that has it.
+    """
+
+    def __init__(self, what: str, package: str, environment: str) -> None:
+        variable = f"SALTERN_{environment.upper()}"
+        super().__init__(
+            f"{what} needs the package {package}, which is not installed here; install it (envs/install.sh PREFIX "
+            f"{environment} makes an environment, as pip install 'saltern[{environment}]' does in one of your own) and "
+            f"name the directory of its programs: {variable}=PREFIX/bin"
+        )
+        self.variable = variable
+
+
 class LabelError(SalternError):
     """An engine could not label one frame; the frame is quarantined with this reason.
 

@@ -1,6 +1,7 @@
 """Training: what is learned, what a kill costs, and how errors are measured."""
 
 import csv
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +21,11 @@ from saltern.potentials import Batch, Network, Potential, baseline, save
 from saltern.store import Release, collect_system, open_release, write_frames, write_release
 
 WATER = Path(__file__).parents[3] / "shared/data/water-pbe0ts"
-STUDENT = StudentConfig(r_max_A=4.0, layers=1, l_max=1, features=4, radial_width=8)
+STUDENT = StudentConfig.model_validate({
+    "network": os.environ.get("SALTERN_TEST_NETWORK", "equivariant"),
+    "r_max_A": 4.0, "layers": 1, "l_max": 1, "features": 4, "radial_width": 8,
+})  # fmt: skip
+"""`test_backends` runs some of the tests with the networks of other packages."""
 
 
 def spec(**changes: object) -> TrainSpec:
@@ -153,6 +158,8 @@ def test_no_mean_error_of_the_energy_is_left(release: Release, tmp_path: Path) -
     """Even where the loss knows nothing of energies."""
     told = spec(epochs=4, batch=1, learning_rate=0.02, energy_weight=0.0)
     train(release, told, 0, tmp_path / "m.safetensors", tmp_path / "m.csv", "train m")
+    losses = [float(row["train_loss"]) for row in curve(tmp_path / "m.csv")]
+    assert losses[-1] < losses[0]
     potential = Potential.load([tmp_path / "m.safetensors"])
     within, total = held_out_errors(potential, release.frames("train"), "evaluate")["errors"][-2:]
     assert total["what"] == "energy, mean error included"

@@ -98,6 +98,11 @@ def label_environment(wildcards):
     return f"{workflow.basedir}/envs/{name}.yaml"
 
 
+def student_environment(wildcards):
+    """Networks of other packages are trained and used in environments of their own."""
+    return f"{workflow.basedir}/envs/{LEVELS[wildcards.level].student.environment}.yaml"
+
+
 @cache
 def label_store():
     """The label store, or None when nothing was ever recalled in it; most campaigns need not open it."""

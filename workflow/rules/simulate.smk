@@ -10,7 +10,7 @@ rule simulate:
     benchmark:
         "results/{campaign}/{level}/cost/simulate/{system}/{chunk}.tsv"
     conda:
-        "../../envs/core.yaml"
+        student_environment
     resources:
         mem_mb=growing(4000),
         runtime=growing(1440),

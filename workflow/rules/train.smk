@@ -15,7 +15,7 @@ rule train:
     benchmark:
         "results/{campaign}/{level}/cost/train/{member}.tsv"
     conda:
-        "../../envs/core.yaml"
+        student_environment
     threads: processes
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt * processes(wildcards),
@@ -47,7 +47,7 @@ rule evaluate:
     benchmark:
         "results/{campaign}/{level}/cost/evaluate.tsv"
     conda:
-        "../../envs/core.yaml"
+        student_environment
     resources:
         mem_mb=growing(4000),
     shell:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from saltern import __version__
 from saltern.cli import auditing, converging, data, dataset, inspection, labels, models, planning, running
-from saltern.errors import EngineError, SimulationError, UserError
+from saltern.cli.elsewhere import go_on_in
+from saltern.errors import EngineError, MissingPackageError, SimulationError, UserError
 
 _EPILOG = """\
 A campaign is run by Snakemake, which calls the commands of the stages:
@@ -53,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except UserError as error:
+        if isinstance(error, MissingPackageError):
+            go_on_in(error.variable, sys.argv[1:] if arguments is None else arguments)
         for line in error.lines:
             print(f"saltern: {line}", file=sys.stderr)
         return 2

@@ -66,8 +66,10 @@ def add_to(commands: Any) -> None:
 
 def _train(options: argparse.Namespace) -> None:
     from saltern.config import TrainSpec
+    from saltern.potentials import require
 
     spec = parsed(TrainSpec, options.spec)
+    require(spec.student.network)
     if options.processes > 1 and not options.rendezvous:
         files = [str(path) for path in (options.release, options.output, options.curve)]
         told = [f"--member={options.member}", f"--processes={options.processes}", f"--spec={options.spec}"]

@@ -25,6 +25,7 @@ from saltern.config.stages import (
     Teacher,
     TrainConfig,
 )
+from saltern.config.student import not_taken
 from saltern.config.system import System, SystemEntry
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -337,6 +338,7 @@ def _level_problems(index: int, level: Level) -> list[Problem]:
                 "less than 1 together with validation_fraction",
             )
         )
+    found += [Problem(f"{at}.student.{key}", value, allowed) for key, value, allowed in not_taken(level.student)]
     if level.train.processes > level.train.batch:
         allowed = f"at most train.batch, {level.train.batch}; a process without a frame would only wait"
         found.append(Problem(f"{at}.train.processes", level.train.processes, allowed))

@@ -212,12 +212,14 @@ class StudentConfig(Section):
 
     NUMERICS: ClassVar[int] = 2
 
-    network: Literal["equivariant", "cartesian", "pair"] = "equivariant"
+    network: Literal["equivariant", "cartesian", "pair", "nequip", "mace", "sevennet"] = "equivariant"
     """`equivariant`: NequIP's interaction layers (Batzner et al., Nat. Commun. 13, 2453 (2022)), the measured one;
     `cartesian`: scalars and vectors in the manner of PaiNN (Schütt et al., ICML 2021); `pair`: no network, a spline of
     the distance for each two elements, which least squares give in seconds. For ions without solvent it is what
     others have to surpass. Member 0 of its committee is fitted to all training frames, the others to trajectories
-    drawn from them with replacement."""
+    drawn from them with replacement. `nequip`, `mace` and `sevennet` are the networks of the packages nequip,
+    mace-torch and sevenn, each in an environment of its own (docs/backends.md), trained, saved and simulated as ours
+    are."""
     prior: Literal["none", "pair"] = "none"
     """What stands beneath the network. `pair`: the spline of `network: pair`, fitted first; the network then learns
     what is left."""
@@ -226,7 +228,7 @@ class StudentConfig(Section):
     layers: int = Field(3, ge=1, le=6)
     """Interaction layers; what an atom sees reaches `layers` times `r_max_A`."""
     l_max: int = Field(2, ge=0, le=3)
-    """Highest rotation order of features and spherical harmonics of the equivariant network."""
+    """Highest rotation order of features and spherical harmonics; the Cartesian network knows vectors alone."""
     features: int = Field(16, ge=1, le=256)
     """Channels of each rotation order. Multiples of 8 suit the processor."""
     radial: Literal["perceptron", "series"] = "perceptron"
@@ -238,9 +240,21 @@ class StudentConfig(Section):
     """Hidden width of `perceptron`."""
     kernels: Literal["auto", "torch"] = "auto"
     """`auto`: on CPUs the sums over neighbours are compiled where there is a C compiler (`cc`, or what `CC` names),
-    once a machine and in seconds; `torch`: never."""
+    once a machine and in seconds; `torch`: never. For our own networks."""
+    correlation: int = Field(3, ge=1, le=4)
+    """How many neighbours one product of `mace` brings together."""
+    start: Literal["sevennet-0"] | None = None
+    """Weights to start from instead of random ones. `sevennet-0`: the universal model of Park et al., J. Chem. Theory
+    Comput. 20, 4857 (2024), in the version of 11 July 2024 that comes with the package of `sevennet`. Its shape is its
+    own: `r_max_A` is 5, and `layers`, `l_max`, `features`, `bessel` and `radial_width` say nothing. It wants a small
+    `train.learning_rate` (docs/backends.md)."""
     committee: int = Field(3, ge=1, le=64)
     """Networks trained from different seeds; their spread is the error bar of a force."""
+
+    @property
+    def environment(self) -> str:
+        """The environment of `envs/` in which it is trained and used."""
+        return "core" if self.network in ("equivariant", "cartesian") else self.network
 
 
 class TrainConfig(Section):

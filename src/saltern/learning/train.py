@@ -224,8 +224,8 @@ class _Training:
         atoms = len(batch.graph.species) / int(self.sizes[list(chosen)].sum())
         loss = loss_of(self.network, batch, self.config, len(mine) / len(chosen), atoms)
         weights = list(self.network.parameters())
-        # not backward(), which would go on to the positions
-        for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
+        # not backward(), which would go on to the positions; what forces do not depend on has a gradient of zero
+        for weight, gradient in zip(weights, torch.autograd.grad(loss, weights, materialize_grads=True), strict=True):
             weight.grad = gradient
         return float(loss.detach())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from saltern.potentials.backends import require
 from saltern.potentials.batch import Batch
 from saltern.potentials.charges import element_charges
 from saltern.potentials.core import closest
@@ -31,6 +32,7 @@ __all__ = [
     "closest",
     "derivatives",
     "element_charges",
+    "require",
     "save",
 ]
 

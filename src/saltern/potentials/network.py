@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from saltern.config import StudentConfig
+from saltern.potentials.backends import backend
+from saltern.potentials.backends.base import Peer
 from saltern.potentials.cartesian import Cartesian
 from saltern.potentials.draw import Draw
 from saltern.potentials.equivariant import Equivariant
@@ -15,7 +17,7 @@ from saltern.potentials.graph import Graph
 from saltern.potentials.pair import NoLayers, PairSpline
 
 BODIES = {"equivariant": Equivariant, "cartesian": Cartesian, "pair": NoLayers}
-"""Layers by the name that a campaign gives them: from `Graph` to scalars (atom, feature)."""
+"""Layers by the name that a campaign gives them: from `Graph` to scalars (atom, feature). Others are `backends`."""
 
 
 class Network(nn.Module):
@@ -30,7 +32,7 @@ class Network(nn.Module):
         pair: splines of the distance, where they are the student or stand beneath its layers.
         closed: whether there is nothing else, so that nothing is trained.
 
-    Weights are drawn from `seed`, the same for every `dtype`.
+    Weights are drawn from `seed`, the same for every `dtype`; those of another package as that package draws them.
     """
 
     shifts: Tensor
@@ -49,11 +51,10 @@ class Network(nn.Module):
         super().__init__()
         self.config, self.species = config, tuple(species)
         self.scale, self.neighbours = scale, neighbours
-        self.body = BODIES[config.network](config, len(species), neighbours, Draw(seed))
+        self.body = _body(config, self.species, neighbours, seed, dtype)
         self.closed = config.network == "pair"
         self.pair = PairSpline(config.r_max_A, len(species)) if self.closed or config.prior == "pair" else None
-        # from zero: a random readout starts with forces that are mostly wrong, which costs hundreds of steps
-        self.readout = nn.Parameter(torch.zeros(len(species), 0 if self.closed else config.features))
+        self.readout = nn.Parameter(_readout(self.body, len(species), 0 if self.closed else config.features, scale))
         # coupling coefficients are made in float64, so that symmetries hold to its precision where it is asked for
         self.to(dtype)
         self.register_buffer("shifts", torch.tensor(shifts, dtype=torch.float64), persistent=False)
@@ -72,3 +73,21 @@ class Network(nn.Module):
         """What every feature of the last layer adds to that, (atom, feature)."""
         features: Tensor = self.body(graph)
         return features * self.readout.index_select(0, graph.species)
+
+
+def _body(config: StudentConfig, species: Sequence[int], neighbours: float, seed: int, dtype: torch.dtype) -> nn.Module:
+    if config.network in BODIES:
+        body: nn.Module = BODIES[config.network](config, len(species), neighbours, Draw(seed))
+        return body
+    return backend(config, species, neighbours, seed, dtype)
+
+
+def _readout(body: nn.Module, species: int, features: int, scale: float) -> Tensor:
+    """What the features of an element count for at first, (species, feature).
+
+    Zero: a random readout starts with forces that are mostly wrong, which costs hundreds of steps. Networks of other
+    packages have a readout of their own, of which every element gets a multiple.
+    """
+    if not isinstance(body, Peer):
+        return torch.zeros(species, features)
+    return torch.full((species, 1), 1.0 if body.unit is None else body.unit / scale)

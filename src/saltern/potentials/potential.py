@@ -14,6 +14,7 @@ from torch import Tensor
 from saltern.config import StudentConfig
 from saltern.electrostatics import screened_coulomb
 from saltern.errors import UserError
+from saltern.potentials.backends import package
 from saltern.potentials.batch import Batch
 from saltern.potentials.core import Core
 from saltern.potentials.graph import Graph, derivatives
@@ -179,6 +180,7 @@ def save(path: Path, network: Network, about: Mapping[str, Any]) -> None:
         "scale": network.scale,
         "neighbours": network.neighbours,
         "precision": str(network.readout.dtype).removeprefix("torch."),
+        "package": package(network.config.network),
         **about,
     }
     weights = {name: weight.detach().cpu().contiguous() for name, weight in network.state_dict().items()}
@@ -209,7 +211,10 @@ def _read(path: Path, device: torch.device) -> tuple[Network, dict[str, Any]]:
         dtype=getattr(torch, about["precision"]),
     )
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(weights, strict=False)
+        # what other packages keep beside their weights follows from the description
+        if set(weights) != {name for name, _ in network.named_parameters()}:
+            raise RuntimeError
     except RuntimeError as error:
         raise UserError(f"{path}: its weights are not those of the network it describes") from error
     return network.to(device), about

@@ -30,7 +30,7 @@ from saltern.report.snapshot import snapshot
 from saltern.store import last_frame, ledger_of, open_release, read_frames, read_json, read_metadata
 
 STAGES = ("compose", "sample", "label", "collect", "release", "train", "evaluate", "simulate", "observe")
-SOFTWARE = ("tblite", "openmm", "torch", "e3nn", "numpy", "scipy", "snakemake")
+SOFTWARE = ("tblite", "openmm", "torch", "numpy", "scipy", "snakemake")
 
 
 def gather(results: Path, levels: Sequence[str]) -> ReportData:

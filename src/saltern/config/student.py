@@ -1,0 +1,34 @@
+"""What the networks of other packages can be told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from saltern.config.stages import StudentConfig
+
+WITHOUT = {
+    "equivariant": ("correlation", "start"),
+    "cartesian": ("correlation", "start"),
+    "nequip": ("radial", "kernels", "correlation", "start"),
+    "mace": ("radial", "kernels", "start"),
+    "sevennet": ("radial", "kernels", "correlation"),
+}
+"""Keys that say nothing to a network."""
+
+OF_START = ("r_max_A", "layers", "l_max", "features", "bessel", "radial_width")
+"""Keys that weights to start from decide."""
+
+
+def not_taken(student: StudentConfig) -> list[tuple[str, Any, str]]:
+    """Keys of a student that differ from their default though its network does not take them.
+
+    Returns:
+        The key, its value, and what is allowed.
+    """
+    network = f"network: {student.network}"
+    found = [(key, f"the default with {network}, which does not take it") for key in WITHOUT[student.network]]
+    if student.start:
+        found += [(key, f"the default with start: {student.start}, whose shape is its own") for key in OF_START]
+    defaults = {name: field.default for name, field in StudentConfig.model_fields.items()}
+    told = [(key, getattr(student, key), allowed) for key, allowed in found]
+    return [(key, value, allowed) for key, value, allowed in told if value != defaults[key]]

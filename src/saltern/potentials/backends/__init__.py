@@ -1,0 +1,69 @@
+"""Networks of other packages behind Saltern's own protocol: one file each, imported when a campaign asks for it.
+
+A backend is a module with a class `Body`: built from the student's config, atomic numbers, the average number of
+neighbours, a seed and a precision, it turns a `Graph` into an energy of each atom, (atom, 1), of order one before
+`scale`. It is made by the package's own builder; energies of free atoms, scale, baseline, training and the saved file
+are Saltern's. What is learned is a parameter, and all else follows from the arguments, so that a saved potential is
+weights and a description, and reading one runs no code that came with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, NamedTuple
+
+from saltern.errors import MissingPackageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from saltern.config import StudentConfig
+    from saltern.potentials.backends.base import Peer
+
+
+class Package(NamedTuple):
+    """What a backend needs: the module that it imports, and the name by which it is installed."""
+
+    module: str
+    name: str
+
+
+PACKAGES = {
+    "nequip": Package("nequip", "nequip"),
+    "mace": Package("mace", "mace-torch"),
+    "sevennet": Package("sevenn", "sevenn"),
+}
+"""Of every backend, by the name that a campaign gives it (`student.network`)."""
+
+
+def require(network: str) -> None:
+    """Make sure that the package of a network is installed, without importing it; ours need none.
+
+    Raises:
+        MissingPackageError: when it is not.
+    """
+    needed = PACKAGES.get(network)
+    if needed and find_spec(needed.module) is None:
+        raise MissingPackageError(f"student.network: {network}", needed.name, network)
+
+
+def package(network: str) -> dict[str, str]:
+    """The package of a network and its version, for the record; nothing for ours."""
+    needed = PACKAGES.get(network)
+    return {needed.name: version(needed.name)} if needed else {}
+
+
+def backend(config: StudentConfig, species: Sequence[int], neighbours: float, seed: int, dtype: torch.dtype) -> Peer:
+    """The network of another package.
+
+    Raises:
+        MissingPackageError: when the package is not installed here.
+        UserError: when weights to start from do not know an element.
+    """
+    require(config.network)
+    module = import_module(f"saltern.potentials.backends.{config.network}")
+    body: Peer = module.Body(config, species, neighbours, seed, dtype)
+    return body

@@ -1,0 +1,70 @@
+"""What all backends share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from saltern.potentials.graph import Graph
+
+
+class Peer(nn.Module):
+    """A network of another package.
+
+    Attributes:
+        unit: eV per unit of what it gives, for weights that were trained elsewhere; None where Saltern's scale decides.
+    """
+
+    unit: float | None = None
+
+
+def edges(graph: Graph) -> tuple[Tensor, Tensor]:
+    """Both directions of every pair: atoms (2, edge), and vectors (edge, 3) from the upper row's to the lower's."""
+    there, back = torch.stack([graph.first, graph.second]), torch.stack([graph.second, graph.first])
+    return torch.cat([there, back], 1), torch.cat([graph.vectors, -graph.vectors])
+
+
+@contextmanager
+def drawn(seed: int, dtype: torch.dtype) -> Iterator[None]:
+    """In here packages draw weights from `seed` and make tensors of `dtype`; elsewhere all stays as it was.
+
+    e3nn's generated code runs as Python: TorchScript rewrites it after some calls, and then a training that goes on
+    from a checkpoint would not end with the bits of one that was never interrupted.
+    """
+    import e3nn
+
+    before, state, options = torch.get_default_dtype(), torch.get_rng_state(), e3nn.get_optimization_defaults()
+    e3nn.set_optimization_defaults(jit_script_fx=False)
+    torch.set_default_dtype(dtype)
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
+        torch.set_default_dtype(before)
+        e3nn.set_optimization_defaults(**options)
+
+
+@contextmanager
+def environment_kept() -> Iterator[None]:
+    """Undo what an import does to the variables of this process, which all others of it would see."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in set(os.environ) - set(before):
+            del os.environ[name]
+        os.environ.update(before)
+
+
+def keep_fixed(module: nn.Module) -> None:
+    """Turn parameters that a package does not train into buffers, so that what is left is trained and saved."""
+    for part in module.modules():
+        for name, weight in list(part.named_parameters(recurse=False)):
+            if not weight.requires_grad:
+                delattr(part, name)
+                part.register_buffer(name, weight.detach())
