@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from saltern.config import LabelConfig, LabelSpec, LevelTeacher, SampleConfig
+from saltern.config import LabelConfig, LabelSpec, LevelTeacher, SampleConfig, SettledConfig
 from saltern.dynamics import harvest
 from saltern.dynamics.teaching import StudentTeacher
 from saltern.engines import REASONS
@@ -132,3 +132,16 @@ def test_the_whole_committee_is_asked_at_every_frame(crystal: Any, boxes: Any) -
     trajectory = StudentTeacher(rarely, crystal.potential(doubt=1e3)).begun(start, [], (0, 0))
     with pytest.raises(SimulationError, match="the committee disagrees by"):
         trajectory.advance(20)
+
+
+@pytest.mark.parametrize(("coordination", "reason"), [(0.0, ""), (6.0, "not-settled")])
+def test_a_trajectory_that_is_not_settled_is_quarantined(
+    crystal: Any, boxes: Any, tmp_path: Path, coordination: float, reason: str
+) -> None:
+    """A neon's six nearest ones are 5.3 Å away, none within 4.5 Å."""
+    known = SettledConfig(pair=("Ne", "Ne"), within_A=4.5, coordination=coordination)
+    asked = spec().model_copy(update={"label": LabelConfig(settled=(known,))})
+    harvest(*boxes, range(2), asked, tmp_path / "labels.h5", "try", crystal.potential())
+    assert set(read_frames(tmp_path / "labels.h5")["reason"].tolist()) == {reason}
+    found = read_metadata(tmp_path / "labels.h5")["settled"]
+    assert [(name, one["coordination"]) for name, [one] in found.items()] == [("t00", 0.0), ("t01", 0.0)]

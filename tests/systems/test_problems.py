@@ -76,3 +76,31 @@ def test_check_is_light() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, None),
+        (
+            {"within_A": 6},
+            "settled.0.within_A: 6.0 is not allowed; allowed: at most 4.88 Å, half of the",
+        ),
+        ({"within_A": 6, "system": "large"}, None),
+        ({"system": "larg"}, "settled.0.system: 'larg' is not allowed; allowed: one of small, large"),
+        ({"pair": ["Na", "Chloride"]}, "settled.0.pair: 'Chloride' is not allowed; allowed: symbols of two elements"),
+    ],
+)
+def test_what_settles_must_fit_into_the_boxes(changes: dict[str, Any], expected: str | None) -> None:
+    settled = {"pair": ["Na", "Cl"], "within_A": 3.75, "coordination": 0.67, **changes}
+    level = {"name": "ions", "teacher": {"engine": "openmm"}, "sample": {"engine": "packed"},
+             "train": {"energy_weight": 0}, "label": {"settled": settled}}  # fmt: skip
+    systems = [{"salt": "NaCl", "molality": 2, "solvent_molecules": n, "name": name}
+               for name, n in (("small", 30), ("large", 100))]  # fmt: skip
+    campaign = {"campaign": "x", "systems": systems, "levels": [level]}
+    if expected is None:
+        campaign_from(campaign, "x.yaml", [problems])
+        return
+    with pytest.raises(UserError) as caught:
+        campaign_from(campaign, "x.yaml", [problems])
+    assert caught.value.lines[0].startswith(f"x.yaml: levels.0.label.{expected}")

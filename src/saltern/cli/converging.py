@@ -68,7 +68,7 @@ def _converge(options: argparse.Namespace) -> None:
 
     campaign = load_campaign(options.campaign)
     level, teacher = _level(campaign, options)
-    name = options.system or next(iter(campaign.expanded()))
+    name = options.system or next(iter(campaign.systems_of(level)))
     frame = _frame(_system(campaign, name, options), level)
     rows = converge(question_of(frame), teacher, options.cutoffs, LabelStore(campaign.label_store), f"converge {name}")
     cells = [_cells(vars(row)) for row in rows]
