@@ -59,7 +59,7 @@ def test_a_system_costs_nothing_on_levels_that_it_is_not_for(demo: dict[str, Any
 
 
 def test_a_student_that_teaches_costs_what_its_simulation_does(demo: dict[str, Any]) -> None:
-    """0.8 ms an atom and step with the default student (docs/results/simulation.md); others by their size."""
+    """0.2 ms an atom and step with the default student; others by their size."""
     ions = {
         "name": "ions",
         "teacher": {"level": "atoms"},
@@ -76,7 +76,7 @@ def test_a_student_that_teaches_costs_what_its_simulation_does(demo: dict[str, A
         atoms = campaign.model_copy(update={"levels": campaign.levels[:1]})
         costs[-1] -= system_size(atoms, Box(192, 2)).label_seconds
         assert system_size(alone, Box(192, 2)).label_seconds == pytest.approx(costs[0])
-    assert costs[0] == pytest.approx(100 * 2000 * 192 * 800e-6)
+    assert costs[0] == pytest.approx(100 * 2000 * 192 * 200e-6)
     assert costs[1] == pytest.approx(costs[0] / 3)
 
 

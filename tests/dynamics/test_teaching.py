@@ -82,6 +82,19 @@ def test_a_kill_changes_nothing(crystal: Any, boxes: Any, tmp_path: Path, thermo
     assert content(tmp_path / "cut.h5") == content(tmp_path / "whole.h5")
 
 
+@pytest.mark.parametrize("thermostat", ["bussi", "langevin", "nose-hoover"])
+def test_a_state_is_all_that_the_rest_depends_on(crystal: Any, boxes: Any, thermostat: str) -> None:
+    start = boxes[0].select([0])
+    teacher = StudentTeacher(LevelTeacher(level="atoms", timestep_fs=2, thermostat=thermostat), crystal.potential())
+    going_on = teacher.begun(start, [], (0, 0))
+    going_on.advance(20)
+    resumed = teacher.resumed(start, [], (0, 0), going_on.state())
+    for trajectory in (going_on, resumed):
+        trajectory.advance(20)
+    assert going_on.state() == resumed.state()
+    np.testing.assert_array_equal(going_on.point(), resumed.point())
+
+
 def test_frames_beyond_a_break_down_are_quarantined_and_no_others(crystal: Any, boxes: Any, tmp_path: Path) -> None:
     """The committee disagrees more and more; the trajectory ends, the job and the other trajectory do not."""
     for doubt, expected in ((0.2, 13), (1e3, 0)):

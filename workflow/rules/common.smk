@@ -72,6 +72,11 @@ def label_memory(wildcards, attempt):
     return expected_memory_mb(LEVELS[wildcards.level].teacher, atoms) * attempt
 
 
+def label_runtime(wildcards, attempt):
+    """Time of a label job (minutes): that of a simulation where it is one; more with every retry."""
+    return (1440 if LEVELS[wildcards.level].moving else 240) * attempt
+
+
 def interval(numbers):
     """Consecutive numbers as the A:B of the command line."""
     return f"{numbers.start}:{numbers.stop}"

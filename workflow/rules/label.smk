@@ -14,7 +14,7 @@ rule label:
         label_environment
     resources:
         mem_mb=label_memory,
-        runtime=growing(240),
+        runtime=label_runtime,
     params:
         frames=lambda wildcards: interval(batches(wildcards.level, wildcards.system)[wildcards.batch]),
         spec=spec("label"),

@@ -191,7 +191,7 @@ class CollectConfig(Section):
     """A release is refused when frames of two splits are nearer than this (Å); 0 allows it. It is about how far atoms
     are displaced at random: in boxes of 14 to 192 atoms, frames displaced by 0.01 Å measured 0.01 to 0.055, the frame
     1 fs later 0.02 to 0.05, and of 56,000 pairs from independent trajectories the nearest 0.12. A box of one molecule,
-    whose frames are all alike, needs 0."""
+    or of one pair of ions without solvent, whose frames are all alike, needs 0."""
     licence: str = "CC-BY-4.0"
     """Licence written into the dataset card (SPDX identifier)."""
     authors: tuple[str, ...] = ()
