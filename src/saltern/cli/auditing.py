@@ -128,8 +128,8 @@ def _table(found: dict[tuple[str, str], Findings]) -> str:
         f"{'system':20} {'split':10} {'frames':>8} {'ions':>6} {'solid':>6} {'octahedral'} {'cluster':>8}  largest S(k)"
     )
     lines = [
-        f"{system:20} {split:10} {f.frames:8} {f.ions:6} {f.solid:6} {_count(f.octahedral):>10} {_count(f.cluster):>8}  "
-        f"{f.peak:.2f} at {f.peak_k:.2f} 1/Å"
+        f"{system:20} {split:10} {f.frames:8} {f.ions:6} {f.solid:6} {_count(f.octahedral):>10} "
+        f"{_count(f.cluster):>8}  {f.peak:.2f} at {f.peak_k:.2f} 1/Å"
         for (system, split), f in found.items()
     ]
     return "\n".join([head, *lines])

@@ -103,6 +103,10 @@ class Potential:
             energy, forces, stresses if stress else None, _spread([r[1] for r in results], batch) if spread else None
         )
 
+    def closest(self, first: int, second: int) -> float:
+        """Shortest distance in Å of two elements, by atomic number, in the training frames; below it is the wall."""
+        return self._core.radius(*(self.species.index(z) for z in (first, second)))
+
     def _species_of(self, batch: Batch) -> Tensor:
         """Positions of the atoms' elements in the networks' table."""
         known = batch.numbers.clamp(max=len(self._kinds) - 1)
