@@ -31,7 +31,7 @@ from saltern.config.stages import (
     Teacher,
     TrainConfig,
 )
-from saltern.config.system import System, SystemEntry
+from saltern.config.system import SeedCrystal, System, SystemEntry
 
 __all__ = [
     "JOB_OVERHEAD_S",
@@ -51,6 +51,7 @@ __all__ = [
     "SampleConfig",
     "SampleSpec",
     "Section",
+    "SeedCrystal",
     "SimulateConfig",
     "SimulateSpec",
     "Size",

@@ -12,7 +12,7 @@ from saltern.config.base import Section
 from saltern.config.campaign import Campaign, Level
 from saltern.config.limits import LimitsConfig
 from saltern.config.stages import Cp2kTeacher, OpenmmTeacher, TbliteTeacher
-from saltern.config.system import SystemEntry
+from saltern.config.system import SeedCrystal, SystemEntry
 
 _HEAD = """\
 # Campaign files
@@ -33,6 +33,7 @@ def reference() -> str:
         _HEAD,
         _section("The campaign", Campaign),
         _section("An entry of `systems`", SystemEntry),
+        _section("`seed_crystal` of a system", SeedCrystal),
         _section("`limits`", LimitsConfig),
         _section("A level", Level),
     ]
