@@ -34,11 +34,18 @@ def solution(count: int, seed: int) -> Frames:
     )  # fmt: skip
 
 
-def released(place: Path, frames: Frames) -> Path:
-    with PartWriter(place / "part", "NaCl-4m", ABOUT, len(frames)) as part:
+def released(place: Path, frames: Frames, seeded: Frames | None = None) -> Path:
+    """A release of frames of one system, and of another one that was given a crystal to start with."""
+    with PartWriter(place / "NaCl-4m", "NaCl-4m", ABOUT, len(frames)) as part:
         part.add(frames)
+    parts = [place / "NaCl-4m"]
+    if seeded is not None:
+        about = {**ABOUT, "system": {**ABOUT["system"], "role": "test", "seed_crystal": {"ions": 64}}}
+        parts.append(place / "NaCl-seed")
+        with PartWriter(parts[1], "NaCl-seed", about, len(seeded)) as part:
+            part.add(seeded)
     config = CollectConfig(near_duplicate_A=0, validation_fraction=0.25, test_fraction=0.25)
-    write_release([place / "part"], "ions", config, place / "dataset")
+    write_release(parts, "ions", config, place / "dataset")
     return place / "dataset"
 
 
@@ -69,6 +76,17 @@ def test_one_crystal_among_many_frames_is_found(tmp_path: Path, capsys: pytest.C
     with_one = Frames.concatenate([frames.select(range(59)), planted(frames.select([59]), 3.8)])
     assert audit(released(tmp_path, with_one), "--contact", 3.8) == 1
     assert "1 of 60 frames hold a crystal" in capsys.readouterr().out
+
+
+def test_a_system_that_starts_with_a_crystal_is_shown_and_not_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crystal = planted(solution(4, 9), 3.8).with_arrays(system=np.full(4, "NaCl-seed"))
+    assert audit(released(tmp_path, solution(40, 8), crystal), "--contact", 3.8) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("NaCl-seed            test ") for line in lines)
+    assert lines[-2].startswith("no crystal in any of 40 frames")
+    assert lines[-1].endswith("test only: NaCl-seed")
 
 
 def test_a_crystal_in_a_trajectory_is_far_from_what_was_trained_on(

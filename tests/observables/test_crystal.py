@@ -184,6 +184,29 @@ def test_ions_that_touch_are_told_by_the_first_minimum():
     assert entry["waiting_time"]["value"] is None  # a crystal that was there from the start did not form
 
 
+def test_ions_with_solvent_between_them_do_not_touch():
+    """Pairs at 5.2 Å alone: the minimum behind them is not that of contact, and counts by contact are left out."""
+    rng = np.random.default_rng(8)
+    cations = rng.random((60, 20, 3)) * EDGE
+    towards = rng.normal(size=cations.shape)
+    anions = cations + towards / np.linalg.norm(towards, axis=-1, keepdims=True) * rng.normal(5.2, 0.3, (60, 20, 1))
+    frames = Frames.uniform(
+        np.array([11] * 20 + [17] * 20),
+        60,
+        positions=np.concatenate([cations, anions], axis=1),
+        cell=EDGE * np.eye(3),
+        charges=np.array([1.0] * 20 + [-1.0] * 20),
+        molecules=np.arange(40),
+        time=np.arange(60) * 1000.0,
+        temperature=300.0,
+    )
+    (entry,) = measure([frames], ["crystal"], 0.1, 5)["crystal"]
+    assert entry["contact"]["value"] is None
+    assert entry["octahedral"]["value"] is entry["cluster"]["value"] is None
+    assert entry["solid"]["value"] == 0
+    assert "give contact_A" in entry["remark"]
+
+
 def test_no_crystal_of_neutral_atoms():
     frames = growing(0, 5, 4)
     assert measure([frames.with_arrays(charges=np.zeros(4 * 128))], ["crystal"], 0.1, 2)["crystal"] == []

@@ -77,8 +77,17 @@ def _audit(options: argparse.Namespace) -> None:
     print(_table(found), end="\n\n")
     if options.trajectory:
         _compare(release, options.trajectory, options.samples, options.contact)
-    crystals = _verdict([findings for (_, split), findings in found.items() if split != "planted"])
+    seeded = _seeded(release)
+    crystals = _verdict([f for (system, split), f in found.items() if split != "planted" and system not in seeded])
+    if seeded:
+        print(f"not counted, for they start with a crystal and are test only: {', '.join(seeded)}")
     sys.exit(1 if crystals else 0)
+
+
+def _seeded(release: Release) -> list[str]:
+    """Systems of the release that were given a crystal to start with, which none is that is trained on."""
+    systems = release.manifest["systems"]
+    return [name for name, about in systems.items() if about.get("system", {}).get("seed_crystal")]
 
 
 def _looked_at(
@@ -154,11 +163,11 @@ def _compare(release: Release, paths: Sequence[Path], samples: int, contact: flo
     """Say how far trajectories are from what was trained on."""
     from saltern.observables import contact_of
 
-    held = next((split for split in ("test", "validation") if release.manifest["frames"][split]), None)
+    index = release.index[~release.index["system"].isin(_seeded(release))]
+    held = next((split for split in ("test", "validation") if (index["split"] == split).any()), None)
     if held is None:
         raise UserError(f"{release.directory}: no frame was held out, so that nothing tells how far is far")
-    known = _known(release)
-    rows = release.index[release.index["split"] == held]
+    known, rows = _known(release), index[index["split"] == held]
     usual = _distances(known, _frames(release, rows.iloc[:: -(-len(rows) // samples)]))
     print(
         f"{'distance (Å) to training':42} {'ions':>8} {'median':>8} {'99 %':>8} {'largest':>8} {'beyond held-out':>16}"

@@ -32,7 +32,7 @@ from saltern.config.stages import (
     Teacher,
     TrainConfig,
 )
-from saltern.config.system import System, SystemEntry
+from saltern.config.system import SeedCrystal, System, SystemEntry
 
 __all__ = [
     "JOB_OVERHEAD_S",
@@ -54,6 +54,7 @@ __all__ = [
     "SampleConfig",
     "SampleSpec",
     "Section",
+    "SeedCrystal",
     "SettledConfig",
     "SimulateConfig",
     "SimulateSpec",

@@ -13,7 +13,7 @@ from saltern.config.campaign import Campaign, Level
 from saltern.config.limits import LimitsConfig
 from saltern.config.moving import LevelTeacher, SettledConfig
 from saltern.config.stages import Cp2kTeacher, OpenmmTeacher, TbliteTeacher
-from saltern.config.system import SystemEntry
+from saltern.config.system import SeedCrystal, SystemEntry
 
 _HEAD = """\
 # Campaign files
@@ -34,6 +34,7 @@ def reference() -> str:
         _HEAD,
         _section("The campaign", Campaign),
         _section("An entry of `systems`", SystemEntry),
+        _section("`seed_crystal` of a system", SeedCrystal),
         _section("`limits`", LimitsConfig),
         _section("A level", Level),
     ]

@@ -21,6 +21,17 @@ Molality = Annotated[float, Field(ge=0, le=30)]
 Temperature = Annotated[float, Field(gt=0, le=2000)]
 
 
+class SeedCrystal(Section):
+    """A crystal of the salt in the middle of the box."""
+
+    lattice: Literal["rocksalt"] = "rocksalt"
+    """Rocksalt, for salts of two ions of one atom each."""
+    ions: Literal[8, 64, 216, 512] = 64
+    """Ions of the crystal, a cube; half of each kind."""
+    constant_A: float = Field(6.0, gt=3, le=10)
+    """Lattice constant (Å); `saltern lattice` tells the potential's own."""
+
+
 class _Electrolyte(Section):
     """What a system and an entry of `systems:` have in common."""
 
@@ -42,6 +53,10 @@ class _Electrolyte(Section):
     levels: tuple[str, ...] | None = Field(None, min_length=1, examples=[["atoms"]])
     """Names of the levels that the system is for; by default all. Electronic structure wants small boxes, ions without
     solvent want large ones, and of a pure solvent nothing is left on a level of ions."""
+    # left out of what a system is where there is none, so that others keep their identifiers
+    seed_crystal: SeedCrystal | None = Field(None, exclude_if=lambda crystal: crystal is None)
+    """Start with a crystal, to see whether it grows or dissolves; the other ions are spread around it. Only with
+    `role: test`, so that no potential is trained on a crystal."""
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")
     """Identifier in file names; by default the salt and a hash of this entry, which never changes when other
     systems are added."""

@@ -272,7 +272,7 @@ def _crystal_entry(found: Crystallisation) -> dict[str, Any]:
             name: {"k": _number(peak.k, "1/Å"), "value": _number(peak.value)}
             for name, peak in found.reflections.items()
         },
-        "remark": "" if found.contact is not None else "no first minimum of the cation-anion g(r): give contact_A",
+        "remark": "" if found.contact is not None else "too few ions touch for a first minimum of g(r): give contact_A",
     }
 
 

@@ -20,6 +20,9 @@ Array = NDArray[Any]
 
 CONTACT_BIN = 0.05
 """Å. Bin of the g(r) whose first minimum tells which ions touch."""
+FARTHEST_CONTACT = 5.3
+"""Å. Ions of the largest alkali halide, CsI, touch at 3.96 Å. Where the first minimum lies beyond this, it is that of
+ions with solvent between them, and those that touch were too rare to show."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +111,12 @@ def crystallisation(
 
 
 def contact_distance(replicas: Sequence[Trajectory], cations: Array, anions: Array) -> float | None:
-    """First minimum of the cation-anion g(r) in Å; None where noise hides it."""
+    """First minimum of the cation-anion g(r) in Å; None where noise hides it, or it is not of ions that touch."""
     rdf = radial_distribution(replicas, cations, anions, CONTACT_BIN, 5)
     minimum = first_shell(rdf).minimum
-    return None if minimum is None else float(rdf.edges[minimum])
+    if minimum is None or rdf.edges[minimum] > FARTHEST_CONTACT:
+        return None
+    return float(rdf.edges[minimum])
 
 
 def waiting_time(lengths: Sequence[int], starts: Sequence[int | None], interval: float) -> Estimate:

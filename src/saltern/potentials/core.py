@@ -30,6 +30,10 @@ class Core:
     def __init__(self, radii: Sequence[Sequence[float]], device: torch.device) -> None:
         self._radii = torch.tensor(radii, dtype=torch.float64, device=device)
 
+    def radius(self, first: int, second: int) -> float:
+        """Where the wall between two species begins (Å)."""
+        return float(self._radii[first, second])
+
     def __call__(self, pairs: Pairs, species: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Energy (system,) in eV, forces (atom, 3) in eV/Å, strain derivative (system, 3, 3) in eV."""
         distances = pairs.vectors.square().sum(1).sqrt()

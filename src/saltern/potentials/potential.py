@@ -113,6 +113,10 @@ class Potential:
         with torch.no_grad():
             return [n.contributions(_graph(n, pairs, species, batch)) for n in self._networks]
 
+    def closest(self, first: int, second: int) -> float:
+        """Shortest distance in Å of two elements, by atomic number, in the training frames; below it is the wall."""
+        return self._core.radius(*(self.species.index(z) for z in (first, second)))
+
     def _species_of(self, batch: Batch) -> Tensor:
         """Positions of the atoms' elements in the networks' table."""
         known = batch.numbers.clamp(max=len(self._kinds) - 1)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from saltern.report.experiment import Experiment
@@ -186,6 +187,25 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class MeanForceCurve:
+    """Potential of mean force of one pair of ions in one system, (point,) in kT, where g(r) tells it."""
+
+    system: str
+    pair: tuple[str, str]
+    r: Array
+    """Å."""
+    total: Array
+    short_range: Array
+    error: Array
+    """Of both."""
+
+    @property
+    def coulomb(self) -> Array:
+        """Coulomb energy screened by the solvent, which is what the two differ by."""
+        return np.asarray(self.total - self.short_range)
+
+
+@dataclass(frozen=True)
 class PropertyRow:
     """One measured number, beside the experiment where there is one."""
 
@@ -255,6 +275,7 @@ class LevelData:
     """By system, eV/atom, each relative to the system's mean."""
     learning: tuple[LearningCurve, ...] = ()
     curves: tuple[Curve, ...] = ()
+    mean_forces: tuple[MeanForceCurve, ...] = ()
     properties: tuple[PropertyRow, ...] = ()
     health: tuple[HealthRow, ...] = ()
     snapshots: tuple[Snapshot, ...] = ()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from saltern.fields import FIELDS
-from saltern.report.data import Calibration, Curve, LearningCurve, Parity, PropertyRow
+from saltern.report.data import Calibration, Curve, LearningCurve, MeanForceCurve, Parity, PropertyRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,6 +81,25 @@ def radial_distributions(key: str, title: str, curves: Sequence[tuple[Curve, int
         if experiment is not None:
             axes.axvline(experiment, color=_INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
         axes.set(title=title, xlabel="r (Å)", ylabel="g(r)", xlim=(_SHORTEST, None), ylim=(0, None))
+    return svg[0]
+
+
+def mean_force(key: str, title: str, curve: MeanForceCurve) -> str:
+    """Potential of mean force of a pair of ions, its short-range part, and the Coulomb energy between the two.
+
+    Args:
+        key: unique on the page.
+        title: the pair.
+        curve: in kT.
+    """
+    with _figure(key, _spoken_mean_force(title, curve)) as (axes, svg):
+        axes.axhline(0, color=_RULE, linewidth=0.8, zorder=0)
+        for colour, values in enumerate((curve.total, curve.short_range)):
+            low, high = values - curve.error, values + curve.error
+            axes.fill_between(curve.r, low, high, color=_series(colour), alpha=0.22, linewidth=0)
+            axes.plot(curve.r, values, color=_series(colour))
+        axes.plot(curve.r, curve.coulomb, color=_INK, linewidth=0.9, linestyle=(0, (4, 2)), zorder=0)
+        axes.set(title=title, xlabel="r (Å)", ylabel="energy (kT)")
     return svg[0]
 
 
@@ -265,6 +284,12 @@ def _plain_logs(axes: Axes) -> None:
 def _spoken_curves(title: str, curves: Sequence[tuple[Curve, int]]) -> str:
     tops = [f"{c.g.max():.2f} at {c.r[c.g.argmax()]:.2f} Å" for c, _ in curves if len(c.r)]
     return f"Radial distribution function {title}; largest value {', '.join(tops)}"
+
+
+def _spoken_mean_force(title: str, curve: MeanForceCurve) -> str:
+    least = curve.short_range.argmin()
+    place = f"{curve.short_range[least]:.2f} kT at {curve.r[least]:.2f} Å"
+    return f"Potential of mean force {title}; smallest value of its short-range part {place}"
 
 
 def _spoken_row(name: str, row: PropertyRow) -> str:

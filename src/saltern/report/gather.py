@@ -25,7 +25,7 @@ from saltern.report.data import (
     ReportData,
     SystemRow,
 )
-from saltern.report.properties import curves, health, property_rows
+from saltern.report.properties import curves, health, mean_forces, property_rows
 from saltern.report.snapshot import snapshot
 from saltern.store import last_frame, ledger_of, open_release, read_frames, read_json, read_metadata
 
@@ -111,6 +111,7 @@ def _level(directory: Path, systems: Sequence[SystemRow]) -> LevelData:
         energy_parity=tuple(_parity(errors["energy_parity"])),
         learning=learning,
         curves=tuple(curve for s in systems for curve in curves(s, measured[s.id])),
+        mean_forces=tuple(curve for s in systems for curve in mean_forces(s, measured[s.id])),
         properties=tuple(row for s in systems for row in property_rows(s, measured[s.id])),
         health=tuple(health(s, measured[s.id], _stopped(about[s.id])) for s in systems),
         snapshots=tuple(snapshot(last_frame(paths[0])) for paths in runs.values() if paths),

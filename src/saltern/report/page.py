@@ -119,6 +119,7 @@ def _view(data: ReportData, level: LevelData) -> dict[str, Any]:
         "accuracy": accuracy,
         "salts": {salt or "pure solvent": number % figures.SERIES for salt, number in salts.items()},
         "structure": _structure(data, level, suffix),
+        "mean_forces": _mean_forces(data, level, suffix),
         "comparisons": _comparisons(data, level, suffix),
         "compared": [row for row in level.properties if row.experiment is not None],
         "quantities": _grouped((row.quantity, row) for row in level.properties),
@@ -145,6 +146,17 @@ def _structure(data: ReportData, level: LevelData, suffix: str) -> list[dict[str
             panels.append(figures.radial_distributions(key, pair.replace("-", "–"), layers, mark))
         legend = [(number % figures.SERIES, f"{data.system(s).temperature:g} K") for s, number in colours.items()]
         shown.append({"title": electrolyte, "salt": coldest.salt, "legend": legend, "panels": panels})
+    return shown
+
+
+def _mean_forces(data: ReportData, level: LevelData, suffix: str) -> list[dict[str, Any]]:
+    """Potentials of mean force by system, one panel a pair."""
+    shown = []
+    by_system = _grouped((c.system, c) for c in level.mean_forces if len(c.r))
+    for order, (system, curves) in enumerate(by_system.items()):
+        keys = (f"pmf-{suffix}-{order}-{number}" for number in range(len(curves)))
+        panels = [figures.mean_force(key, "–".join(curve.pair), curve) for key, curve in zip(keys, curves, strict=True)]
+        shown.append({"title": data.system(system).label, "panels": panels})
     return shown
 
 

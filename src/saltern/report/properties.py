@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from saltern.report.data import Curve, HealthRow, Measured, PropertyRow, SystemRow
+from saltern.report.data import Curve, HealthRow, MeanForceCurve, Measured, PropertyRow, SystemRow
 from saltern.report.experiment import Experiment, experiment
 
+PMF_ERROR = 1.0
+"""kT. Where ions met so rarely that the error is larger, a potential of mean force is not drawn."""
 PMF_POINTS = {"contact": "contact minimum", "barrier": "barrier", "separated": "solvent-separated minimum"}
 """What the report calls places of a potential of mean force."""
 
@@ -26,6 +28,19 @@ def curves(system: SystemRow, measured: Mapping[str, Any]) -> list[Curve]:
         )
         for entry in measured.get("rdf", [])
     ]
+
+
+def mean_forces(system: SystemRow, measured: Mapping[str, Any]) -> list[MeanForceCurve]:
+    """Potential of mean force of every pair of ions, without the distances at which they were hardly ever met."""
+    found = []
+    for entry in measured.get("pmf", []):
+        columns = (entry["r"], entry["total"], entry["short_range"])
+        r, total, short_range = (np.array(column["values"], dtype=np.float64) for column in columns)
+        error = np.array(entry["total"]["error"], dtype=np.float64)
+        seen = np.isfinite(total) & (error < PMF_ERROR)
+        pair = (entry["pair"][0], entry["pair"][1])
+        found.append(MeanForceCurve(system.id, pair, r[seen], total[seen], short_range[seen], error[seen]))
+    return found
 
 
 def property_rows(system: SystemRow, measured: Mapping[str, Any]) -> list[PropertyRow]:

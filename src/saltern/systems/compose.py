@@ -10,6 +10,7 @@ from saltern.config import System
 from saltern.errors import UserError
 from saltern.frames import Frames
 from saltern.systems.contents import contents_of
+from saltern.systems.seeds import seed_sites
 
 
 def compose(system: System, trajectory: int = 0) -> tuple[Frames, dict[str, Any]]:
@@ -30,7 +31,8 @@ def compose(system: System, trajectory: int = 0) -> tuple[Frames, dict[str, Any]
     from saltern.systems.packing import pack
 
     contents = contents_of(system)
-    positions = pack(contents.molecules, contents.edge, np.random.default_rng([system.seed, trajectory]))
+    sites = seed_sites(system, contents.edge)
+    positions = pack(contents.molecules, contents.edge, np.random.default_rng([system.seed, trajectory]), sites)
     if positions is None:
         raise UserError(
             f"{system.id}: packmol finds no room for {_listed(contents.counts)} in a box of {contents.edge:.2f} Å "

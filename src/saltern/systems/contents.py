@@ -11,6 +11,7 @@ from saltern.errors import did_you_mean
 from saltern.systems.density import solution_density
 from saltern.systems.errors import ElectrolyteError
 from saltern.systems.salts import Salt, parse_salt
+from saltern.systems.seeds import check_seed
 from saltern.systems.solvents import SOLVENTS, Solvent, Sourced
 from saltern.systems.species import Species
 from saltern.units import AVOGADRO
@@ -77,12 +78,14 @@ def contents_of(system: System) -> Contents:
     if salt and units:
         left = system.solvent_molecules - units * salt.protonated
         molecules = [(solvent.species, left), (salt.cation, units * salt.cations), (salt.anion, units * salt.anions)]
-    return Contents(
+    contents = Contents(
         tuple((species, count) for species, count in molecules if count),
         molality,
         _density(system, solvent, salt, molality),
         Sourced(system.permittivity, "given") if system.permittivity else solvent.permittivity(system.temperature),
     )
+    check_seed(system, contents.molecules[1:], contents.edge)
+    return contents
 
 
 def _solvent(name: str) -> Solvent:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -33,7 +33,15 @@ _ORIENTATIONS = 50
 """Random orientations among which a polyatomic ion takes the one with most room."""
 
 
-def pack(molecules: Sequence[tuple[Species, int]], edge: float, rng: np.random.Generator) -> Vectors | None:
+_NO_CRYSTAL = (np.empty((0, 3)), np.empty((0, 3)))
+
+
+def pack(
+    molecules: Sequence[tuple[Species, int]],
+    edge: float,
+    rng: np.random.Generator,
+    crystal: tuple[Vectors, Vectors] = _NO_CRYSTAL,
+) -> Vectors | None:
     """Place molecules so that ions are well mixed and no two molecules touch.
 
     Ions that start in one corner of a box are still clustered after nanoseconds, so they are placed first, each
@@ -44,6 +52,7 @@ def pack(molecules: Sequence[tuple[Species, int]], edge: float, rng: np.random.G
         molecules: the solvent first, then the ions, each with its number.
         edge: edge of the box (Å).
         rng: everything random is drawn from it.
+        crystal: sites (n, 3) of the first cations and of the first anions in Å; no solvent comes between them.
 
     Returns:
         Positions (atom, 3) in Å, molecules whole and in the given order; None if there is no room.
@@ -52,9 +61,16 @@ def pack(molecules: Sequence[tuple[Species, int]], edge: float, rng: np.random.G
     each = [species for species, number in ions for _ in range(number)]
     sizes = [len(s.elements) for s, number in molecules for _ in range(number)]
     owners = np.repeat(np.arange(len(sizes)), sizes)
+    # the anions stand behind all cations
+    seed = {
+        first + i: site
+        for first, sites in zip((0, ions[0][1] if ions else 0), crystal, strict=True)
+        for i, site in enumerate(sites)
+    }
     for tolerance in _TOLERANCES:
-        placed = place_ions(each, edge, rng)
-        filled = _packmol(solvent, count, placed, edge, tolerance, int(rng.integers(1, 10**6)))
+        placed = place_ions(each, edge, rng, seed)
+        avoided = np.concatenate(crystal)
+        filled = _packmol(solvent, count, placed, edge, tolerance, int(rng.integers(1, 10**6)), avoided)
         if filled is None:
             continue
         positions = np.concatenate([filled, placed])
@@ -63,27 +79,40 @@ def pack(molecules: Sequence[tuple[Species, int]], edge: float, rng: np.random.G
     return None
 
 
-def place_ions(ions: Sequence[Species], edge: float, rng: np.random.Generator) -> Vectors:
-    """Positions (atom, 3) in Å of ions spread over the periodic box, in the given order."""
+def place_ions(
+    ions: Sequence[Species], edge: float, rng: np.random.Generator, seed: Mapping[int, Vectors] | None = None
+) -> Vectors:
+    """Positions (atom, 3) in Å of ions spread over the periodic box, in the given order.
+
+    Args:
+        ions: every ion.
+        edge: edge of the box (Å).
+        rng: everything random is drawn from it.
+        seed: places (3,) of those that stand in a crystal, by their number.
+    """
+    known = dict(seed or {})
+    free = [number for number in range(len(ions)) if number not in known]
     # a random order, or else all cations would be far from each other but not from the anions
-    centres = spread(len(ions), edge, rng)[rng.permutation(len(ions))]
+    centres = spread(len(free), edge, rng, np.array([*known.values()]).reshape(-1, 3))[rng.permutation(len(free))]
+    known |= dict(zip(free, centres, strict=True))
     atoms = np.empty((0, 3))
-    for species, centre in zip(ions, centres, strict=True):
-        atoms = np.concatenate([atoms, centre + _turned(species, centre, atoms, edge, rng)])
+    for number, species in enumerate(ions):
+        atoms = np.concatenate([atoms, known[number] + _turned(species, known[number], atoms, edge, rng)])
     return atoms
 
 
-def spread(count: int, edge: float, rng: np.random.Generator) -> Vectors:
-    """Points (count, 3) far from each other under periodic boundary conditions.
+def spread(count: int, edge: float, rng: np.random.Generator, taken: Vectors | None = None) -> Vectors:
+    """Points (count, 3) far from each other, and from those that are taken, under periodic boundary conditions.
 
     Each is the best of some random candidates (D. P. Mitchell, Computer Graphics 25, 157 (1991)).
     """
-    points = np.empty((0, 3))
+    points = np.empty((0, 3)) if taken is None else taken
+    before = len(points)
     for _ in range(count):
         candidates = edge * rng.random((_CANDIDATES, 3))
         best = int(np.argmax(_nearest(candidates, points, edge))) if len(points) else 0
         points = np.concatenate([points, candidates[[best]]])
-    return points
+    return points[before:]
 
 
 def closest_contact(positions: Vectors, owners: NDArray[np.int_], edge: float, below: float) -> float:
@@ -118,17 +147,23 @@ def _turned(species: Species, centre: Vectors, others: Vectors, edge: float, rng
     return np.asarray(turned[int(np.argmax(room))])
 
 
-def _packmol(solvent: Species, count: int, placed: Vectors, edge: float, tolerance: float, seed: int) -> Vectors | None:
-    """Positions (atom, 3) of the solvent around fixed ions, or None if packmol finds no room."""
+def _packmol(
+    solvent: Species, count: int, placed: Vectors, edge: float, tolerance: float, seed: int, avoided: Vectors
+) -> Vectors | None:
+    """Positions (atom, 3) of the solvent around fixed ions and a crystal, or None if packmol finds no room."""
     from packmol.cli import get_binary_path
 
     if count == 0:
         return np.empty((0, 3))
     fixed = "structure ions.xyz\nnumber 1\nfixed 0. 0. 0. 0. 0. 0.\nend structure\n" if len(placed) else ""
+    outside = ""
+    if len(avoided):
+        (x, y, z), side = avoided.min(axis=0), float(np.ptp(avoided[:, 0]))
+        outside = f"outside cube {x:.6f} {y:.6f} {z:.6f} {side:.6f}\n"
     script = (
         f"tolerance {tolerance}\nseed {seed}\nnloop {_LOOPS}\nfiletype xyz\noutput packed.xyz\n"
         f"pbc {edge:.6f} {edge:.6f} {edge:.6f}\n"
-        f"{fixed}structure solvent.xyz\nnumber {count}\nend structure\n"
+        f"{fixed}structure solvent.xyz\nnumber {count}\n{outside}end structure\n"
     )
     with TemporaryDirectory() as name:
         folder = Path(name)
