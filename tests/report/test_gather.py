@@ -87,7 +87,8 @@ def results(tmp_path_factory, made):
     number = {"value": 50.0, "error": 2.0}
     entry = {"what": "force", "rmse": number, "mae": number, "reference": 900.0, "unit": "meV/Å", "count": 3}
     pair = {"reference": [0.1, 0.2, 0.3], "predicted": [0.1, 0.25, 0.3]}
-    errors = {"errors": [entry], "force_parity": {"O": pair}, "energy_parity": {rows[0].id: pair}}
+    share = {"what": "force", "loss": number, "pairs": number, "gain": {"value": 0.1, "error": None}}
+    errors = {"errors": [entry], "explained": [share], "force_parity": {"O": pair}, "energy_parity": {rows[0].id: pair}}
     write_json(level / "errors.json", errors)
     (level / "potentials").mkdir()
     curve = "epoch,train_loss,validation_force_rmse_meV_A\n1,9.0,\n5,4.0,300\n10,2.0,100\n"
@@ -128,6 +129,7 @@ def test_errors_curves_and_stops_are_read(gathered):
     level = gathered.levels[0]
     assert level.force_error.rmse.value == 50.0
     assert level.force_parity[0].predicted[1] == 0.25
+    assert (level.explained[0].loss.value, level.explained[0].gain.value) == (50.0, 0.1)
     assert level.learning[0].epochs.tolist() == [5, 10]
     assert [row.stopped for row in level.health] == ["", "r0001 at 1.5 ps: atoms 0.4 Å apart"]
     assert level.spec["simulate"]["simulate"]["length_ps"] == 3.0

@@ -47,6 +47,7 @@ class Potential:
         species: atomic numbers it knows.
         r_max: cutoff of one interaction layer in Å.
         members: number of networks.
+        baseline: kind of what was subtracted, 'coulomb' or 'none'.
         permittivities: relative permittivity of every system that it was trained on, by identifier.
         charges: what every element carried in the baseline (e), by symbol, None where it differed from atom to atom;
             None for a file that does not say.
@@ -56,14 +57,14 @@ class Potential:
     def __init__(self, networks: Sequence[Network], about: Mapping[str, Any], hashes: Sequence[str] = ()) -> None:
         self._networks = [network.eval().requires_grad_(False) for network in networks]
         self._neighbours = NeighbourList(networks[0].config.r_max_A)
-        self._baseline = str(about["baseline"])
+        self.baseline = str(about["baseline"])
         self.device = networks[0].shifts.device
         self._core = Core(about["closest"], self.device)
         self.species = networks[0].species
         self.r_max = networks[0].config.r_max_A
         self.members = len(networks)
         self.permittivities: dict[str, float] = dict(about["permittivities"])
-        self.charges: dict[str, float | None] | None = {} if self._baseline == "none" else about.get("charges")
+        self.charges: dict[str, float | None] | None = {} if self.baseline == "none" else about.get("charges")
         self.hashes = tuple(hashes)
         self._kinds = torch.full((max(self.species) + 1,), -1, device=self.device)
         self._kinds[list(self.species)] = torch.arange(len(self.species), device=self.device)
@@ -96,7 +97,7 @@ class Potential:
         parts = (results[0], self._core(pairs, species, batch))
         energy, forces, virial = (network + core for network, core in zip(*parts, strict=True))
         stresses = virial / batch.volumes.view(-1, 1, 1)
-        if self._baseline == "coulomb":
+        if self.baseline == "coulomb":
             base = baseline(batch)
             energy, forces, stresses = energy + base.energy, forces + base.forces, stresses + base.stress
         return Evaluation(

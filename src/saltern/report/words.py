@@ -76,3 +76,21 @@ def force_error(level: LevelData) -> str:
     if found is None or found.rmse.value is None:
         return MISSING
     return f"{plus_minus(found.rmse)} {found.unit}"
+
+
+def explained(level: LevelData) -> str:
+    """Share of the held-out labels' variance that the student explains, and what pairs alone do."""
+    whole = level.explained[0]
+    student, pairs, gain = (plus_minus(part) for part in (rest(whole.loss), rest(whole.pairs), percent(whole.gain)))
+    return f"{student} % of the force variance explained, {pairs} % by pairs alone, {gain} % more"
+
+
+def percent(share: Measured) -> Measured:
+    """A share in percent."""
+    error = None if share.error is None else 100 * share.error
+    return Measured(None if share.value is None else 100 * share.value, error)
+
+
+def rest(share: Measured) -> Measured:
+    """What is left of the whole, in percent."""
+    return percent(Measured(None if share.value is None else 1 - share.value, share.error))
