@@ -78,6 +78,9 @@ class Held:
     def __len__(self) -> int:
         return len(self.held)
 
+    def subset(self, indices) -> "Held":
+        return Held(self.held.select(indices))
+
     def has(self, name: str) -> bool:
         return name in self.held
 

@@ -7,11 +7,11 @@ import torch
 from saltern.config import StudentConfig, TrainConfig, TrainSpec
 from saltern.config.stages import BaselineConfig
 from saltern.learning import train
-from saltern.learning.dataset import Examples
+from saltern.learning.dataset import Examples, collate
 from saltern.learning.group import ALONE
 from saltern.learning.pairs import fit_pairs
 from saltern.learning.resampling import drawn, units
-from saltern.potentials import Batch, PairSpline, Potential
+from saltern.potentials import Batch, PairSpline, Potential, derivatives
 from saltern.store import Release
 
 SPECIES = (11, 17)
@@ -46,6 +46,17 @@ def test_a_known_pair_potential_comes_back(liquid, held) -> None:
     scale = np.sqrt((frames["forces"] ** 2).mean())
     assert np.sqrt(left) < 1e-3 * scale
     assert error(pair, liquid) < 1e-3 * np.abs(liquid.slope(np.linspace(2.6, CUTOFF, 60), np.True_)).max()
+
+
+def test_what_is_fitted_is_the_gradient_of_the_energy(liquid, held) -> None:
+    """And so the forces of a simulation are the labels, on frames that were not fitted."""
+    pair, _ = fitted(liquid(60), held)
+    frames = liquid(3, seed=1)
+    batch = collate(Examples(held(frames), "none", SPECIES, CUTOFF, torch.float64).get(range(3)), torch.device("cpu"))
+    forces = derivatives(pair(batch.graph), batch.graph).forces
+    np.testing.assert_allclose(forces, frames["forces"], atol=1e-3 * np.abs(frames["forces"]).max())
+    rows = pair.force_rows(batch.graph.vectors.detach(), *batch.graph[1:4])
+    np.testing.assert_allclose((rows @ pair.coefficients.flatten()).view(-1, 3), forces, atol=1e-12)
 
 
 def test_the_error_falls_with_the_root_of_the_number_of_frames(liquid, held) -> None:

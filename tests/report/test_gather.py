@@ -88,6 +88,7 @@ def results(tmp_path_factory, made):
     number = {"value": 50.0, "error": 2.0}
     entry = {"what": "force", "rmse": number, "mae": number, "reference": 900.0, "unit": "meV/Å", "count": 3}
     pair = {"reference": [0.1, 0.2, 0.3], "predicted": [0.1, 0.25, 0.3]}
+    share = {"what": "force", "loss": number, "pairs": number, "gain": {"value": 0.1, "error": None}}
     found = {"factor": number, "rank": number, "trajectories": 3}
     bins = [{"spread": 20.0, "error": number}, {"spread": None, "error": {"value": None, "error": None}}]
     trained = {"member": "m0000", "rmse": number, "share": {"value": 0.2, "error": None}, "silent": 0.25}
@@ -96,6 +97,7 @@ def results(tmp_path_factory, made):
         "environments": [{**entry, "what": "force on free ions", "spread": None}],
         "calibration": {**found, "bins": bins, "usual": {"O": 0.1}},
         "members": [trained],
+        "explained": [share],
         "force_parity": {"O": pair},
         "energy_parity": {rows[0].id: pair},
     }
@@ -140,6 +142,7 @@ def test_errors_curves_and_stops_are_read(gathered):
     level = gathered.levels[0]
     assert level.force_error.rmse.value == 50.0
     assert level.force_parity[0].predicted[1] == 0.25
+    assert (level.explained[0].loss.value, level.explained[0].gain.value) == (50.0, 0.1)
     assert level.learning[0].epochs.tolist() == [5, 10]
     assert level.force_error.factor == 2.0
     assert level.environments[0].factor is None

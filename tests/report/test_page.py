@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from saltern.report import build, render, summary
+from saltern.report.data import Explained, Measured
 
 
 class Tags(HTMLParser):
@@ -144,3 +145,18 @@ def test_summary_is_the_page_in_a_few_lines(data):
     assert any("51.2 ± 1.1 meV/Å" in line for line in lines)
     assert any("committee spread" in line for line in lines)
     assert any("D Cl" in line and "(experiment 1.472)" in line for line in lines)
+
+
+def test_of_a_mean_force_the_page_says_what_is_explained(data):
+    """RMSEs of labels that are mostly noise stay in their table, but do not stand for the student."""
+    shares = Explained("force", Measured(0.897, 0.002), Measured(0.901, 0.002), Measured(0.004, 0.0005))
+    bare = {"curves": (), "properties": (), "learning": (), "snapshots": (), "force_parity": (), "energy_parity": ()}
+    level = replace(data.levels[0], explained=(shares,), **bare)
+    assert "force error on held-out frames" in summary(replace(data, levels=(level,)))
+    assert "beyond pairs" in render(replace(data, levels=(level,)))
+    forces = replace(level, errors=tuple(e for e in level.errors if e.what.startswith("force")))
+    told = "10.30 ± 0.20 % of the force variance explained, 9.90 ± 0.20 % by pairs alone, 0.400 ± 0.050 % more"
+    ions = replace(data, levels=(forces,))
+    assert f"on held-out frames {told}" in summary(ions)
+    assert "force variance explained" in render(ions)
+    assert "Most of these labels is noise" in render(ions)

@@ -96,12 +96,15 @@ def _train_here(options: argparse.Namespace, spec: TrainSpec) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from saltern.learning import held_out_errors
+    from saltern.learning import explained, held_out_errors
     from saltern.potentials import Potential
     from saltern.store import open_release, write_json
 
-    frames = open_release(options.release).frames("test")
-    write_json(options.output, held_out_errors(Potential.load(options.potentials), frames, "evaluate"))
+    release, potential = open_release(options.release), Potential.load(options.potentials)
+    frames = release.frames("test")
+    errors = held_out_errors(potential, frames, "evaluate")
+    rows = explained(potential, release.reader("train"), frames, "compare with pairs")
+    write_json(options.output, {**errors, "explained": rows})
 
 
 def _simulate(options: argparse.Namespace) -> None:

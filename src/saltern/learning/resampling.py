@@ -17,11 +17,11 @@ little about a spread, and shorter blocks would be less independent."""
 
 def trajectories(reader: FrameReader) -> Array:
     """System and trajectory of every frame, (frame,), text."""
-    found = [_names(f["system"], f["trajectory"]) for f in reader.batches(names=["system", "trajectory"])]
+    found = [names(f["system"], f["trajectory"]) for f in reader.batches(names=["system", "trajectory"])]
     return np.concatenate(found)
 
 
-def _names(system: Array, trajectory: Array) -> Array:
+def names(system: Array, trajectory: Array) -> Array:
     """Trajectories are named within their system."""
     return np.char.add(np.char.add(system, "/"), trajectory)
 

@@ -52,6 +52,7 @@ class Potential:
         baseline: what is added back, `coulomb` or `none`.
         r_max: cutoff of one interaction layer in Å.
         members: number of networks.
+        baseline: kind of what was subtracted, 'coulomb' or 'none'.
         permittivities: relative permittivity of every system that it was trained on, by identifier.
         charges: what every element carried in the baseline (e), by symbol, None where it differed from atom to atom;
             None for a file that does not say.

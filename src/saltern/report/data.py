@@ -151,6 +151,20 @@ class MemberRow:
 
 
 @dataclass(frozen=True)
+class Explained:
+    """Mean square errors on held-out frames over the mean square of labels minus baseline."""
+
+    what: str
+    """'force', or with the element it is of."""
+    loss: Measured
+    """Of the student."""
+    pairs: Measured
+    """Of the best sum over pairs."""
+    gain: Measured
+    """By how much the student's is smaller."""
+
+
+@dataclass(frozen=True)
 class Parity:
     """Reference and prediction, both (point,), of one group: an element or a system."""
 
@@ -283,6 +297,7 @@ class LevelData:
     """What each stage was told, by stage."""
     method_cpu_seconds: Mapping[str, float] = field(default_factory=dict)
     """What the labels of each method cost."""
+    explained: tuple[Explained, ...] = ()
 
     @property
     def requested(self) -> int:
@@ -314,6 +329,11 @@ class LevelData:
     def simulated_ns(self) -> float:
         """Length of all trajectories together, ns."""
         return sum(row.length_ps for row in self.health) / 1000
+
+    @property
+    def mean_force(self) -> bool:
+        """Whether labels are forces alone, of which most may be noise."""
+        return bool(self.explained) and not any(e.what.startswith("energy") for e in self.errors)
 
     @property
     def force_error(self) -> HeldOutError | None:

@@ -15,6 +15,7 @@ from saltern.errors import UserError
 from saltern.report.data import (
     Calibration,
     CostRow,
+    Explained,
     HeldOutError,
     LearningCurve,
     LedgerRow,
@@ -115,6 +116,7 @@ def _level(directory: Path, systems: Sequence[SystemRow]) -> LevelData:
         properties=tuple(row for s in systems for row in property_rows(s, measured[s.id])),
         health=tuple(health(s, measured[s.id], _stopped(about[s.id])) for s in systems),
         snapshots=tuple(snapshot(last_frame(paths[0])) for paths in runs.values() if paths),
+        explained=tuple(_explained(entry) for entry in errors.get("explained", [])),
         spec={stage: entry[stage] for entries in about.values() for entry in entries for stage in _told(entry)},
     )
 
@@ -153,6 +155,11 @@ def _members(entries: Sequence[Mapping[str, Any]], learning: Sequence[LearningCu
         )
         for entry in entries
     )
+
+
+def _explained(entry: Mapping[str, Any]) -> Explained:
+    """One row of what errors.json says of normalised losses."""
+    return Explained(entry["what"], *(Measured(**entry[name]) for name in ("loss", "pairs", "gain")))
 
 
 def _parity(groups: Mapping[str, Mapping[str, Sequence[float]]]) -> list[Parity]:

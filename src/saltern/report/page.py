@@ -70,7 +70,7 @@ def summary(data: ReportData) -> str:
             f"{level.name}: dataset {level.root_hash[:12]}, labelled with {', '.join(level.methods)}",
             f"  {level.requested} frames requested = {level.accepted} accepted + "
             f"{level.requested - level.accepted} quarantined{refused}",
-            f"  force error on held-out frames {words.force_error(level)}; {words.simulated(level)} simulated",
+            f"  {_accuracy(level)}; {words.simulated(level)} simulated",
         ]
         lines += [f"  {line}" for line in words.trust(level)]
         lines += [f"  {data.system(row.system).label}: {row.stopped}" for row in level.health if row.stopped]
@@ -81,6 +81,13 @@ def summary(data: ReportData) -> str:
                 f"  {doubted} diffusion coefficients are not yet diffusive: longer runs are needed (see the report)"
             )
     return "\n".join(lines) + "\n"
+
+
+def _accuracy(level: LevelData) -> str:
+    """How good the student is, in what makes sense for its labels."""
+    if level.mean_force:
+        return f"on held-out frames {words.explained(level)}"
+    return f"force error on held-out frames {words.force_error(level)}"
 
 
 def _measured(level: LevelData) -> dict[str, list[str]]:

@@ -101,3 +101,21 @@ def idle(row: MemberRow) -> str:
     """Why a network does not look trained."""
     share = MISSING if row.share.value is None else f"{row.share.value:.2f}"
     return f"does not look trained: error {share} of its baseline's, {100 * row.silent:.0f} % of its features idle"
+
+
+def explained(level: LevelData) -> str:
+    """Share of the held-out labels' variance that the student explains, and what pairs alone do."""
+    whole = level.explained[0]
+    student, pairs, gain = (plus_minus(part) for part in (rest(whole.loss), rest(whole.pairs), percent(whole.gain)))
+    return f"{student} % of the force variance explained, {pairs} % by pairs alone, {gain} % more"
+
+
+def percent(share: Measured) -> Measured:
+    """A share in percent."""
+    error = None if share.error is None else 100 * share.error
+    return Measured(None if share.value is None else 100 * share.value, error)
+
+
+def rest(share: Measured) -> Measured:
+    """What is left of the whole, in percent."""
+    return percent(Measured(None if share.value is None else 1 - share.value, share.error))
