@@ -4,7 +4,9 @@ rule report:
         systems="results/{campaign}/systems.tsv",
         datasets=expand("results/{{campaign}}/{level}/dataset", level=LEVELS),
         errors=expand("results/{{campaign}}/{level}/errors.json", level=LEVELS),
-        properties=expand("results/{{campaign}}/{level}/properties/{system}.json", level=LEVELS, system=SYSTEMS),
+        properties=[
+            f"results/{{campaign}}/{level}/properties/{state}.json" for level in LEVELS for state in states(level)
+        ],
     output:
         page=report("results/{campaign}/report.html", caption="../report/report.rst", category="Report"),
         summary="results/{campaign}/summary.txt",
@@ -16,6 +18,7 @@ rule report:
         mem_mb=growing(2000),
     params:
         levels=" ".join(LEVELS),
+        temperatures=temperatures(),
     shell:
         "saltern report results/{wildcards.campaign} {output.page} {output.summary} --levels {params.levels}"
-        " 2>&1 | tee {log}"
+        " {params.temperatures} 2>&1 | tee {log}"

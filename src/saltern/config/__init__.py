@@ -31,7 +31,7 @@ from saltern.config.stages import (
     Teacher,
     TrainConfig,
 )
-from saltern.config.system import System, SystemEntry
+from saltern.config.system import System, SystemEntry, state_id
 
 __all__ = [
     "JOB_OVERHEAD_S",
@@ -71,6 +71,7 @@ __all__ = [
     "reference",
     "refuse",
     "shared_size",
+    "state_id",
     "system_size",
     "total",
 ]

@@ -5,6 +5,7 @@ from saltern.observables.conservation import energy_drift, kinetic_temperature
 from saltern.observables.coordination import Coordination, coordination_number, first_peak, first_shell
 from saltern.observables.diffusion import Diffusion, diffusion, finite_size_correction, water_viscosity
 from saltern.observables.measure import MEASURED, measure
+from saltern.observables.outside import outside
 from saltern.observables.pmf import MeanForce, bjerrum_length, mean_force
 from saltern.observables.rdf import RadialDistribution, radial_distribution
 from saltern.observables.trajectory import Trajectory, perpendicular_widths
@@ -29,6 +30,7 @@ __all__ = [
     "kinetic_temperature",
     "mean_force",
     "measure",
+    "outside",
     "perpendicular_widths",
     "pooled",
     "radial_distribution",
