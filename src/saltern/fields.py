@@ -137,6 +137,14 @@ _TABLE = (
         (),
         "largest over atoms of the committee's standard deviation of the force; NaN where not evaluated",
     ),
+    Field(
+        "force_spread",
+        "atom",
+        "eV/Å",
+        "float32",
+        (),
+        "the committee's standard deviation of the force; NaN where not evaluated",
+    ),
 )
 
 FIELDS: dict[str, Field] = {f.name: f for f in _TABLE}

@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 import yaml
 
-from saltern.config import Campaign, LabelSpec, SimulateSpec, System, TrainSpec, campaign_from, load_campaign, reference
+from saltern.config import (
+    Campaign,
+    LabelSpec,
+    Level,
+    SimulateSpec,
+    System,
+    TrainSpec,
+    campaign_from,
+    load_campaign,
+    reference,
+)
 from saltern.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -307,3 +317,26 @@ def test_every_key_is_documented() -> None:
     check(schema)
     for part in schema["$defs"].values():
         check(part)
+
+
+def test_a_temperature_of_its_own_name_and_no_new_simulation(demo: dict[str, Any]) -> None:
+    def level(temperatures: list[float] | None) -> Level:
+        demo["levels"][0]["simulate"]["temperatures"] = temperatures
+        return Campaign.model_validate(demo).levels[0]
+
+    system = next(s for s in Campaign.model_validate(demo).expanded().values() if s.temperature == 298.15)
+    assert level(None).states(system) == {system.id: 298.15}
+    swept = level([250, 298.15, 350]).states(system)
+    assert list(swept.values()) == [250, 298.15, 350]
+    assert swept[system.id] == 298.15, "as if nothing but its own temperature were asked for"
+    more = level([400, 350, 273.15, 250, 298.15]).states(system)
+    assert swept.items() <= more.items(), "names stay when others come"
+    assert len(set(more)) == 5
+    assert level([250, 350]).spec("simulate") == level(None).spec("simulate")
+
+
+def test_a_temperature_twice_is_told(demo: dict[str, Any]) -> None:
+    demo["levels"][0]["simulate"]["temperatures"] = [300, 350, 300]
+    (line,) = lines(demo)
+    assert "levels.0.simulate.temperatures" in line
+    assert line.endswith("every temperature once")

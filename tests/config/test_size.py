@@ -80,6 +80,16 @@ def test_a_student_that_teaches_costs_what_its_simulation_does(demo: dict[str, A
     assert costs[1] == pytest.approx(costs[0] / 3)
 
 
+def test_more_temperatures_are_more_simulations(demo: dict[str, Any]) -> None:
+    once = system_size(Campaign.model_validate(demo), Box(74, 4))
+    demo["levels"][0]["simulate"]["temperatures"] = [250, 300, 350]
+    thrice = system_size(Campaign.model_validate(demo), Box(74, 4))
+    assert thrice.jobs == once.jobs + 2 * 2, "simulate and observe"
+    assert (thrice.label_jobs, thrice.label_seconds) == (once.label_jobs, once.label_seconds)
+    saved = 200 * (150 + 68 * 74)
+    assert thrice.bytes - once.bytes > 2 * saved
+
+
 def test_batches_follow_from_the_config_when_no_number_is_given(demo: dict[str, Any]) -> None:
     demo["levels"][0]["sample"]["frames"] = 3000
     del demo["levels"][0]["label"]

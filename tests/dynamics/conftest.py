@@ -45,8 +45,9 @@ class Springs:
         pull = (self.k * (r - self.r0) / r)[..., None] * d
         forces = torch.zeros_like(x).index_add(1, self.first, pull).index_add(1, self.second, -pull)
         energy = 0.5 * self.k * (r - self.r0).square()
-        doubted = self.doubt * forces.norm(dim=2).max(dim=1).values if spread else None
-        return SimpleNamespace(energy=energy.sum(dim=1), forces=forces.reshape(-1, 3), spread=doubted)
+        doubts = self.doubt * forces.norm(dim=2)
+        doubted = {"spread": doubts.max(dim=1).values, "atom_spread": doubts.flatten()} if spread else {"spread": None}
+        return SimpleNamespace(energy=energy.sum(dim=1), forces=forces.reshape(-1, 3), **doubted)
 
 
 class Fluid:

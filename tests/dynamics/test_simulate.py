@@ -51,6 +51,37 @@ def test_what_a_simulation_writes(crystal: Any, tmp_path: Path, capsys: pytest.C
     assert conserved.std(axis=1).max() < 0.1 * total.reshape(2, 20).std(axis=1).min()
     # with 20 steps between looks at the committee and 5 between frames, every fourth frame has a spread
     assert np.isfinite(frames["committee_spread"][:20]).tolist() == [False, False, False, True] * 5
+    each = frames["force_spread"].reshape(40, 32)
+    np.testing.assert_allclose(each.max(axis=1), frames["committee_spread"], rtol=1e-6)
+    assert (np.isfinite(each).all(axis=1) == np.isfinite(frames["committee_spread"])).all()
+
+
+def test_another_temperature_is_another_simulation_of_the_same_system(crystal: Any, tmp_path: Path) -> None:
+    settings, starts = spec(length_ps=1.0), crystal.frames([300.0])
+    for name, temperature in (("own", None), ("cold", 100.0), ("again", 100.0)):
+        simulate(starts, ABOUT, crystal.potential(), settings, [0], tmp_path / f"{name}.h5", temperature)
+    own, cold = read_frames(tmp_path / "own.h5"), read_frames(tmp_path / "cold.h5")
+    assert set(own["temperature"]) == {300.0}
+    assert set(cold["temperature"]) == {100.0}
+    assert (set(cold["system"]), set(cold["permittivity"])) == ({"crystal"}, {78.3})
+    np.testing.assert_array_equal(own["cell"], cold["cell"])
+    assert 2 * cold["kinetic_energy"].mean() / (93 * BOLTZMANN) == pytest.approx(100, rel=0.3)
+    scaled = (own["velocities"] / cold["velocities"]).ravel()
+    assert scaled.std() > 1, "its random numbers are its own"
+    assert (tmp_path / "cold.h5").read_bytes() == (tmp_path / "again.h5").read_bytes()
+
+
+def test_at_an_absurd_temperature_it_keeps_what_came_before_the_crash(crystal: Any, tmp_path: Path) -> None:
+    """Springs between neighbours keep no other atoms apart, and at a million degrees they meet soon."""
+    settings = spec(equilibrate_ps=0, save_every_fs=2, timestep_fs=0.5, min_distance_A=0.8, length_ps=1.0)
+    simulate(crystal.frames([300.0]), ABOUT, crystal.potential(), settings, range(2), tmp_path / "r.h5", 1e6)
+    kept, stopped = read_frames(tmp_path / "r.h5"), read_metadata(tmp_path / "r.h5")["stopped"]
+    assert all("closer than min_distance_A = 0.8" in reason for reason in stopped.values())
+    for name, reason in stopped.items():
+        last = float(of_replica(kept, name)["time"][-1])
+        assert 0 < float(reason.split()[1]) * 1000 - last <= 2
+    assert len(kept) < 2 * 500
+    assert np.isfinite(kept["positions"]).all()
 
 
 def test_velocities_are_those_of_the_positions(crystal: Any, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from saltern.config import CollectConfig
+from saltern.config import CollectConfig, state_id
 from saltern.errors import UserError
 from saltern.frames import Frames
 from saltern.report import render
@@ -107,6 +107,28 @@ def results(tmp_path_factory, made):
     curve = f"{head}\n1,9.0,,0,\n5,4.0,300,5,\n10,2.0,100,10,\n12,2.0,,10,full\n"
     (level / "potentials" / "m0000.csv").write_text(curve)
     return directory
+
+
+def test_a_sweep_is_shown_at_its_temperatures(results, made):
+    """The first system's own and another one, where something was measured; the second system at both, too."""
+    rows, level = made.systems[4:6], results / "atoms"
+    for row in rows:
+        other = next(r for r in rows if r is not row)
+        state = state_id(row.id, row.temperature, other.temperature)
+        found = {**made.measured(row, 0), "outside": {"atoms": {"value": 0.2, "error": 0.01}, "force_error": {}}}
+        write_json(level / "properties" / f"{state}.json", found)
+        source = level / "trajectories" / row.id / "r0000.h5"
+        (level / "trajectories" / state).mkdir()
+        (level / "trajectories" / state / "r0000.h5").write_bytes(source.read_bytes())
+    found = gather(results, ["atoms"], {"atoms": [298.15, 350.0]})
+    assert len(found.levels[0].health) == 4
+    warmer = found.levels[0].health[1]
+    assert warmer.system.startswith(f"{rows[0].id}_")
+    assert (warmer.outside.value, warmer.left) == (0.2, True)
+    assert found.system(warmer.system).label == "LiCl 2.31 mol/kg, 350 K"
+    assert found.system(warmer.system).permittivity == rows[0].permittivity
+    assert [row.id for row in found.systems] == [row.id for row in rows]
+    assert len(found.levels[0].snapshots) == 2, "one of each system"
 
 
 @pytest.fixture(scope="module")

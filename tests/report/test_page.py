@@ -107,13 +107,31 @@ def test_the_committee_is_told_whether_it_knows_how_wrong_it_is(data, page):
     assert 'class="doubt"' in row
     assert re.search(r"<tr><th scope=\"row\">m0001.*?made up</td></tr>", page)
     lines = summary(data)
-    assert "error is 1.830 ± 0.070 times the committee's spread, rank correlation 0.610 ± 0.020 (24 held-out" in lines
+    told = "error is 1.830 ± 0.070 times the committee's spread, rank correlation 0.610 ± 0.020"
+    assert f"{told} (held-out trajectories: 24)" in lines
     table = [line.split() for line in lines.splitlines() if line.strip().startswith(("spread ", "error "))][-2:]
     assert [row[0] for row in table] == ["spread", "error"]
     assert [len(row) for row in table] == [12, 12]
     assert "m0001 ended after epoch 180, made up; epoch 150 is kept" in lines
     assert "m0002 does not look trained: error 1.00 of its baseline's, 100 % of its features idle" in lines
     assert "m0000" not in lines
+
+
+def test_simulations_that_left_their_data_are_marked(data, page):
+    left, stayed = data.levels[0].health[3], data.levels[0].health[2]
+    assert (left.left, stayed.left) == (True, False)
+    row = re.search(rf'<tr([^>]*)><th scope="row"><code>{left.system}</code></th>(?:(?!</tr>).)*?11.20 ± 0.40', page)
+    assert row
+    assert "doubt" in row[1]
+    told = "NaCl 4.63 mol/kg, 350 K: left the training data: 11.20 ± 0.40 % of the atoms are doubtful, 1 % is usual"
+    assert f"{told}, force error about 102 meV/Å" in summary(data)
+
+
+def test_properties_are_drawn_against_temperature_where_there_is_more_than_one(data, page):
+    assert len(re.findall(r'aria-label="Self-diffusion, \w+ against temperature: 298.15 K', page)) == 4
+    assert "Coordination number, Cl–O against temperature: 298.15 K 6.7; 350 K 6.7" in page
+    one = tuple(replace(row, temperature=300.0) for row in data.systems)
+    assert "Against temperature" not in render(replace(data, systems=one))
 
 
 def test_a_lone_network_has_no_calibration(data):

@@ -140,13 +140,28 @@ def test_a_level_of_ions_is_the_same_pipeline(run: Run) -> None:
     assert np.isnan(frames["energy"]).all()
     errors = json.loads((results / "ions/errors.json").read_text())["errors"]
     assert [row["what"] for row in errors] == ["force", "force on Na", "force on Cl"]
-    [properties] = (results / "ions/properties").glob("*.json")
-    assert [entry["pair"] for entry in json.loads(properties.read_text())["pmf"]][1] == ["Na", "Cl"]
-    [trajectory] = (results / "ions/trajectories").rglob("*.h5")
-    assert set(read_frames(trajectory)["numbers"].tolist()) == {11, 17}
+    own, other = sorted((results / "ions/properties").glob("*.json"), key=lambda path: len(path.stem))
+    assert other.stem.startswith(f"{own.stem}_")
+    for file, temperature in ((own, 300), (other, 330)):
+        measured = json.loads(file.read_text())
+        assert [entry["pair"] for entry in measured["pmf"]][1] == ["Na", "Cl"]
+        assert measured["temperature"]["value"] == temperature
+        assert 0 <= measured["outside"]["atoms"]["value"] <= 1
+        [trajectory] = (results / "ions/trajectories" / file.stem).glob("*.h5")
+        frames = read_frames(trajectory)
+        assert set(frames["numbers"].tolist()) == {11, 17}
+        assert set(frames["temperature"]) == {temperature}
+        assert set(frames["permittivity"]) == {72}
+    page = (results / "report.html").read_text()
+    assert f'<code>{other.stem}</code></th><td class="w">NaCl 2.31 mol/kg, 330 K' in page
     assert (results / "report.html").stat().st_size > 10_000
     again = run(configfile="ions.yaml")
     assert "Nothing to be done" in again.stdout + again.stderr
+    campaign = yaml.safe_load(TINY.with_name("ions.yaml").read_text())
+    campaign["levels"][0]["simulate"]["temperatures"] = [280, 300, 330]
+    (results.parents[1] / "warmer.yaml").write_text(yaml.safe_dump(campaign))
+    added = planned(run("--dry-run", configfile="warmer.yaml"))
+    assert added == {"simulate": 1, "observe": 1, "report": 1, "all": 1}, "nothing that is there is simulated again"
 
 
 def test_the_student_of_one_level_teaches_the_next(run: Run) -> None:

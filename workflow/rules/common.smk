@@ -38,6 +38,7 @@ wildcard_constraints:
     system=r"[A-Za-z0-9][A-Za-z0-9.-]*",
     batch=r"b\d+",
     chunk=r"r\d+",
+    state=r"[A-Za-z0-9][A-Za-z0-9.-]*(_[0-9a-f]{6})?",
     member=r"m\d+",
 
 
@@ -61,9 +62,30 @@ def spec(stage):
 
 
 @cache
+def states(level):
+    """What is simulated at a level, by identifier: a system and its temperature."""
+    return {
+        name: (id, kelvin) for id, system in ON[level].items() for name, kelvin in LEVELS[level].states(system).items()
+    }
+
+
+@cache
 def batches(level, system):
     """Label batches of a system by name, each with its frames."""
     return LEVELS[level].batches(contents_of(SYSTEMS[system]).atoms)
+
+
+def temperature(wildcards):
+    """The option that says at which temperature a system is simulated, if not at its own."""
+    system, kelvin = states(wildcards.level)[wildcards.state]
+    return "" if kelvin == SYSTEMS[system].temperature else f"--temperature {kelvin:.10g}"
+
+
+def temperatures():
+    """The option that says where systems were simulated at other temperatures than their own."""
+    swept = {name: level.simulate.temperatures for name, level in LEVELS.items() if level.simulate.temperatures}
+    told = [f"{name}={','.join(f'{kelvin:.10g}' for kelvin in values)}" for name, values in swept.items()]
+    return " ".join(["--temperatures", *told]) if told else ""
 
 
 def label_memory(wildcards, attempt):

@@ -1,17 +1,18 @@
 rule observe:
-    """Properties of one system, with error bars, from all its replicas."""
+    """Properties of one system at one temperature, with error bars, from all its replicas."""
     input:
-        lambda wildcards: expand(
-            "results/{campaign}/{level}/trajectories/{system}/{chunk}.h5",
+        trajectories=lambda wildcards: expand(
+            "results/{campaign}/{level}/trajectories/{state}/{chunk}.h5",
             chunk=LEVELS[wildcards.level].chunks(),
             allow_missing=True,
         ),
+        errors="results/{campaign}/{level}/errors.json",
     output:
-        "results/{campaign}/{level}/properties/{system}.json",
+        "results/{campaign}/{level}/properties/{state}.json",
     log:
-        "results/{campaign}/{level}/logs/observe/{system}.log",
+        "results/{campaign}/{level}/logs/observe/{state}.log",
     benchmark:
-        "results/{campaign}/{level}/cost/observe/{system}.tsv"
+        "results/{campaign}/{level}/cost/observe/{state}.tsv"
     conda:
         "../../envs/core.yaml"
     resources:
@@ -20,4 +21,4 @@ rule observe:
     params:
         spec=spec("observe"),
     shell:
-        "saltern observe {input} {output} --spec {params.spec:q} 2>&1 | tee {log}"
+        "saltern observe {input.trajectories} {output} --errors {input.errors} --spec {params.spec:q} 2>&1 | tee {log}"

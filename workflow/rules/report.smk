@@ -5,9 +5,7 @@ rule report:
         datasets=expand("results/{{campaign}}/{level}/dataset", level=LEVELS),
         errors=expand("results/{{campaign}}/{level}/errors.json", level=LEVELS),
         properties=[
-            f"results/{{campaign}}/{level}/properties/{system}.json"
-            for level, systems in ON.items()
-            for system in systems
+            f"results/{{campaign}}/{level}/properties/{state}.json" for level in LEVELS for state in states(level)
         ],
     output:
         page=report("results/{campaign}/report.html", caption="../report/report.rst", category="Report"),
@@ -20,6 +18,7 @@ rule report:
         mem_mb=growing(2000),
     params:
         levels=" ".join(LEVELS),
+        temperatures=temperatures(),
     shell:
         "saltern report results/{wildcards.campaign} {output.page} {output.summary} --levels {params.levels}"
-        " 2>&1 | tee {log}"
+        " {params.temperatures} 2>&1 | tee {log}"

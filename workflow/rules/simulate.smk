@@ -1,14 +1,18 @@
 rule simulate:
-    """Molecular dynamics of some replicas of one system with the trained committee."""
+    """Molecular dynamics of some replicas of one system at one temperature with the trained committee."""
     input:
-        candidates="results/{campaign}/{level}/candidates/{system}.h5",
+        candidates=lambda wildcards: expand(
+            "results/{campaign}/{level}/candidates/{system}.h5",
+            system=states(wildcards.level)[wildcards.state][0],
+            allow_missing=True,
+        ),
         potentials=committee,
     output:
-        "results/{campaign}/{level}/trajectories/{system}/{chunk}.h5",
+        "results/{campaign}/{level}/trajectories/{state}/{chunk}.h5",
     log:
-        "results/{campaign}/{level}/logs/simulate/{system}/{chunk}.log",
+        "results/{campaign}/{level}/logs/simulate/{state}/{chunk}.log",
     benchmark:
-        "results/{campaign}/{level}/cost/simulate/{system}/{chunk}.tsv"
+        "results/{campaign}/{level}/cost/simulate/{state}/{chunk}.tsv"
     conda:
         student_environment
     resources:
@@ -16,7 +20,8 @@ rule simulate:
         runtime=growing(1440),
     params:
         replicas=lambda wildcards: interval(LEVELS[wildcards.level].chunks()[wildcards.chunk]),
+        temperature=temperature,
         spec=spec("simulate"),
     shell:
         "saltern simulate {input.candidates} {input.potentials} {output} --replicas {params.replicas}"
-        " --spec {params.spec:q} 2>&1 | tee {log}"
+        " {params.temperature} --spec {params.spec:q} 2>&1 | tee {log}"

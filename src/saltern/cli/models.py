@@ -46,6 +46,7 @@ def add_to(commands: Any) -> None:
     simulate.add_argument("candidates", type=Path, help="the system's candidate frames; replicas start from them")
     simulate.add_argument("potentials", type=Path, nargs="+", help="the committee; the first member drives")
     simulate.add_argument("output", type=Path)
+    simulate.add_argument("--temperature", type=float, metavar="K", help="another one than the system's own")
     simulate.add_argument("--replicas", type=interval, required=True, metavar="A:B", help="replicas A to B - 1")
     add_spec(simulate)
     simulate.set_defaults(run=_simulate)
@@ -53,6 +54,7 @@ def add_to(commands: Any) -> None:
     observe = commands.add_parser("observe", help="properties of one system from all its replicas")
     observe.add_argument("trajectories", type=Path, nargs="+")
     observe.add_argument("output", type=Path)
+    observe.add_argument("--errors", type=Path, metavar="FILE", help="what `evaluate` found: how far to trust forces")
     add_spec(observe)
     observe.set_defaults(run=_observe)
 
@@ -61,7 +63,21 @@ def add_to(commands: Any) -> None:
     report.add_argument("page", type=Path, help="the page (.html)")
     report.add_argument("summary", type=Path, help="the lines (.txt)")
     report.add_argument("--levels", nargs="+", required=True, metavar="LEVEL")
+    report.add_argument(
+        "--temperatures",
+        nargs="*",
+        type=_temperatures,
+        default=[],
+        metavar="LEVEL=K,K,...",
+        help="where every system of a level was simulated, if not at its own temperature",
+    )
     report.set_defaults(run=_report)
+
+
+def _temperatures(text: str) -> tuple[str, tuple[float, ...]]:
+    """LEVEL=K,K,... as the level and its temperatures; for argparse."""
+    level, _, values = text.partition("=")
+    return level, tuple(float(value) for value in values.split(","))
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -121,13 +137,14 @@ def _simulate(options: argparse.Namespace) -> None:
     simulate(
         candidates, about,
         Potential.load(options.potentials, device=spec.simulate.device), spec, options.replicas, options.output,
+        options.temperature,
     )  # fmt: skip
 
 
 def _observe(options: argparse.Namespace) -> None:
     from saltern.config import ObserveSpec
-    from saltern.observables import MEASURED, measure
-    from saltern.store import read_trajectories, write_json
+    from saltern.observables import MEASURED, measure, outside
+    from saltern.store import read_json, read_trajectories, write_json
 
     config = parsed(ObserveSpec, options.spec).observe
     replicas = [frames for path in options.trajectories for frames in read_trajectories(path, MEASURED)]
@@ -135,6 +152,8 @@ def _observe(options: argparse.Namespace) -> None:
         replicas, config.properties, config.rdf_bin_A, config.blocks, config.viscosity_mPas, config.crystal_every_ps,
         config.contact_A,
     )  # fmt: skip
+    if options.errors:
+        measured["outside"] = outside(replicas, read_json(options.errors).get("calibration"), config.blocks)
     write_json(options.output, measured)
 
 
@@ -142,7 +161,7 @@ def _report(options: argparse.Namespace) -> None:
     from saltern.report import build, gather, summary
     from saltern.store import whole_file
 
-    data = gather(options.results, options.levels)
+    data = gather(options.results, options.levels, dict(options.temperatures))
     build(data, options.page)
     with whole_file(options.summary) as temporary:
         temporary.write_text(f"{summary(data)}report: {options.page}\n", encoding="utf-8")

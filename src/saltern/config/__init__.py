@@ -32,7 +32,7 @@ from saltern.config.stages import (
     Teacher,
     TrainConfig,
 )
-from saltern.config.system import SeedCrystal, System, SystemEntry
+from saltern.config.system import SeedCrystal, System, SystemEntry, state_id
 
 __all__ = [
     "JOB_OVERHEAD_S",
@@ -77,6 +77,7 @@ __all__ = [
     "reference",
     "refuse",
     "shared_size",
+    "state_id",
     "system_size",
     "total",
 ]

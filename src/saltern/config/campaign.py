@@ -26,7 +26,7 @@ from saltern.config.stages import (
     TrainConfig,
 )
 from saltern.config.student import not_taken
-from saltern.config.system import System, SystemEntry
+from saltern.config.system import System, SystemEntry, state_id
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -88,6 +88,11 @@ class Level(Section):
         """A system's simulation jobs by name, each with the replicas run in it."""
         return _groups("r", self.simulate.replicas, self.simulate.batch)
 
+    def states(self, system: System) -> dict[str, float]:
+        """The temperatures (K) at which a system is simulated, by the identifier that each gives it."""
+        wanted = self.simulate.temperatures or (system.temperature,)
+        return {state_id(system.id, system.temperature, temperature): temperature for temperature in wanted}
+
     def members(self) -> dict[str, int]:
         """The committee's members by name."""
         return {f"m{i:04d}": i for i in range(self.student.committee)}
@@ -96,7 +101,8 @@ class Level(Section):
         """Everything a stage's outcome depends on besides its input files, as one line of canonical JSON.
 
         Snakemake reruns a job when this text changes, so it holds that stage's own sections and nothing else;
-        what only says how many jobs or processes there are (batch, committee, processes, replicas) is left out.
+        what only says how many jobs or processes there are (batch, committee, processes, replicas, temperatures) is
+        left out.
 
         Raises:
             KeyError: for a stage that has no specification.
@@ -115,7 +121,7 @@ class Level(Section):
             "label": {"batch"} if self.label.settled else {"batch", "settled"},
             "student": {"committee"},
             "train": {"processes"},
-            "simulate": {"replicas", "batch"},
+            "simulate": {"replicas", "batch", "temperatures"},
         }
         return _canonical(specs[stage].model_dump(exclude={name: left for name, left in counts.items() if left}))
 
@@ -346,6 +352,9 @@ def _level_problems(index: int, level: Level) -> list[Problem]:
     if not simulate.timestep_fs <= simulate.save_every_fs <= 1000 * simulate.length_ps:
         allowed = f"from timestep_fs, {simulate.timestep_fs:g}, to length_ps, {1000 * simulate.length_ps:g} fs"
         found.append(Problem(f"{at}.simulate.save_every_fs", simulate.save_every_fs, allowed))
+    temperatures = simulate.temperatures or ()
+    if len(set(temperatures)) < len(temperatures):
+        found.append(Problem(f"{at}.simulate.temperatures", list(temperatures), "every temperature once"))
     if simulate.thermostat == "nose-hoover" and simulate.thermostat_fs < 10 * simulate.timestep_fs:
         allowed = f"at least 10 time steps, {10 * simulate.timestep_fs:g} fs, with nose-hoover"
         found.append(Problem(f"{at}.simulate.thermostat_fs", simulate.thermostat_fs, allowed))

@@ -21,7 +21,7 @@ FILES_PER_JOB = 4
 _HDF5_BYTES = 15_000
 _STAGE_BYTES = 8_000  # log, costs, Snakemake's record
 _FRAME_BYTES = {"candidates": 120, "labels": 450, "trajectory": 150, "store": 1_100, "index": 400}
-_ATOM_BYTES = {"candidates": 40, "labels": 64, "trajectory": 64, "store": 130}
+_ATOM_BYTES = {"candidates": 40, "labels": 64, "trajectory": 68, "store": 130}
 
 
 class Box(NamedTuple):
@@ -97,9 +97,10 @@ def _level_of_system(level: Level, box: Box, seconds: Seconds) -> Size:
     """What one system takes on one level."""
     frames = level.sample.frames
     candidates, atoms = (level.sample.trajectories, box.solute) if level.moving else (frames, box.atoms)
-    batches, chunks = len(level.batches(box.atoms)), len(level.chunks())
     simulate = level.simulate
-    saved = int(1000 * simulate.length_ps / simulate.save_every_fs) * simulate.replicas
+    states = len(simulate.temperatures or [None])
+    batches, chunks = len(level.batches(box.atoms)), states * len(level.chunks())
+    saved = int(1000 * simulate.length_ps / simulate.save_every_fs) * simulate.replicas * states
     labels = Size(frames, batches, label_seconds=label_units(level) * seconds(level.teacher, box.atoms))
     store = Size() if level.moving else Size(files=frames, bytes=_frame_bytes("store", frames, atoms))
     # collect makes three files in a directory with a time stamp, and two of them have a second name in the release
@@ -113,7 +114,7 @@ def _level_of_system(level: Level, box: Box, seconds: Seconds) -> Size:
             _stage(batches, batches * _HDF5_BYTES + _frame_bytes("labels", frames, atoms)),
             _stage(1, _frame_bytes("labels", frames, atoms)),  # collect
             _stage(chunks, chunks * _HDF5_BYTES + _frame_bytes("trajectory", saved, atoms)),
-            _stage(1, _HDF5_BYTES),  # observe
+            _stage(states, states * _HDF5_BYTES),  # observe
         ]
     )
 

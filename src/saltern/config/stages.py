@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from saltern.config.base import Section
 from saltern.config.moving import LevelTeacher, Settled, in_full
+from saltern.config.system import Temperature
 
 
 class SampleConfig(Section):
@@ -325,8 +326,11 @@ class SimulateConfig(Section):
     thermostat_fs: float = Field(100.0, gt=0)
     """Time constant of the thermostat (fs): of the kinetic energy with `bussi`, the inverse of the friction with
     `langevin` (1000 or more where diffusion is measured), of the chain with `nose-hoover` (at least 10 steps)."""
+    temperatures: tuple[Temperature, ...] | None = Field(None, min_length=1)
+    """Temperatures at which every system is simulated (K); by default its own. Box, permittivity and potential stay
+    what they are at the system's own temperature. Adding one simulates nothing again."""
     replicas: int = Field(2, ge=1, le=10_000)
-    """Independent simulations of each system."""
+    """Independent simulations of each system at each temperature."""
     batch: int = Field(1, ge=1, le=1000)
     """Replicas run side by side in one job; pays on a GPU and for boxes of some hundred atoms or fewer."""
     segment_ps: float = Field(10.0, gt=0)

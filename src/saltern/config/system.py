@@ -62,6 +62,19 @@ class _Electrolyte(Section):
     systems are added."""
 
 
+def state_id(system: str, own: float, temperature: float) -> str:
+    """Identifier in file names of a system that is simulated at some temperature.
+
+    Args:
+        system: identifier of the system.
+        own: its temperature (K).
+        temperature: that of the simulation (K). At the system's own it is the system's identifier.
+    """
+    if temperature == own:
+        return system
+    return f"{system}_{hashlib.sha256(f'{temperature:.10g} K'.encode()).hexdigest()[:6]}"
+
+
 class System(_Electrolyte):
     """One periodic box: one electrolyte at one molality and one temperature."""
 

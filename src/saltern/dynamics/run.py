@@ -165,6 +165,7 @@ class Run:
             kinetic_energy=motion.kinetic_energy,
             conserved_energy=motion.conserved_energy,
             committee_spread=motion.point.spread,
+            force_spread=motion.point.atom_spread.ravel().astype(np.float32),
         )
 
     def note(self) -> str:

@@ -31,12 +31,13 @@ def simulate(
     spec: SimulateSpec,
     replicas: Sequence[int],
     output: Path,
+    temperature: float | None = None,
 ) -> None:
     """Run some replicas of one system side by side and write their trajectories.
 
     Every replica is relaxed, equilibrated with a thermostat and then followed; positions are unwrapped and times
     count from the end of equilibration. Replicas are named r0000, r0001, ...; what one does depends on
-    the seed, the system and its number alone.
+    the seed, the system, the temperature and its number alone.
     What is done is kept in a journal beside the output after every segment; the same call again goes on from there
     and makes the same file. Memory holds the frames of one part of the journal, however long the simulation is.
 
@@ -53,6 +54,8 @@ def simulate(
         spec: settings.
         replicas: numbers of the replicas.
         output: the file to make, trajectories one after the other.
+        temperature: in K; by default that of the frames. Cell and permittivity stay those of the frames, since the
+            potential was trained with them.
 
     Raises:
         UserError: when the potential does not know an element, was trained with another permittivity, or frames
@@ -63,6 +66,9 @@ def simulate(
     check_known(starts, potential)
     _check_length(spec.simulate)
     name = str(starts["system"][0])
+    if temperature is not None:
+        starts = starts.with_arrays(temperature=np.full(len(starts), temperature))
+        name = f"{name} at {temperature:g} K"
     identity = text_hash(spec.model_dump_json(), _content(starts), *potential.hashes)
     journal = Journal(output.with_suffix(".journal"), identity)
     if not (journal.parts() and _last(journal)["finished"]):

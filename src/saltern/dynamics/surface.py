@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from saltern.errors import UserError
@@ -23,20 +24,25 @@ class Model(Protocol):
     hashes: tuple[str, ...]
 
     def evaluate(self, batch: Batch, *, spread: bool = False) -> Any:
-        """Energy (system,), forces (atom, 3) and, when asked for, spread (system,)."""
+        """Energy (system,), forces (atom, 3) and, when asked for, spread (system,) and atom_spread (atom,)."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """Energies (replica,) in eV, forces (replica, atom, 3) in eV/Å, spread (replica,) in eV/Å or NaN."""
+    """Energies (replica,) in eV, forces (replica, atom, 3) and spreads in eV/Å.
+
+    The spread is that of the forces over the committee: `atom_spread` (replica, atom), and `spread` (replica,) the
+    largest of it; NaN where it was not asked for.
+    """
 
     energy: Array
     forces: Array
     spread: Array
+    atom_spread: Array
 
     def select(self, rows: Sequence[int] | Array) -> Point:
         """The same for some of the replicas."""
-        return Point(self.energy[rows], self.forces[rows], self.spread[rows])
+        return Point(self.energy[rows], self.forces[rows], self.spread[rows], self.atom_spread[rows])
 
 
 class Surface:
@@ -58,13 +64,14 @@ class Surface:
 
     def __call__(self, positions: Array, spread: bool = False) -> Point:
         """Evaluate at positions (replica, atom, 3) in Å; a lone network has no spread to be asked for."""
-        replicas = len(positions)
+        shape = positions.shape
         batch = self._batch.moved(torch.from_numpy(positions.reshape(-1, 3)).to(self._potential.device))
         result = self._potential.evaluate(batch, spread=spread and self._potential.members > 1)
         return Point(
             _numpy(result.energy),
-            _numpy(result.forces).reshape(positions.shape),
-            torch.full((replicas,), torch.nan).numpy() if result.spread is None else _numpy(result.spread),
+            _numpy(result.forces).reshape(shape),
+            np.full(shape[0], np.nan) if result.spread is None else _numpy(result.spread),
+            np.full(shape[:2], np.nan) if result.spread is None else _numpy(result.atom_spread).reshape(shape[:2]),
         )
 
 

@@ -16,6 +16,7 @@ from saltern.observables.diffusion import Diffusion, diffusion, finite_size_corr
 from saltern.observables.environments import Known, environments
 from saltern.observables.measure import MEASURED, measure
 from saltern.observables.nucleation import Crystallisation, contact_distance, crystallisation, waiting_time
+from saltern.observables.outside import outside
 from saltern.observables.pmf import MeanForce, bjerrum_length, mean_force
 from saltern.observables.rdf import RadialDistribution, radial_distribution
 from saltern.observables.scattering import Peak, peaks, structure_factors
@@ -57,6 +58,7 @@ __all__ = [
     "measure",
     "octahedral",
     "order",
+    "outside",
     "peaks",
     "perpendicular_widths",
     "planted",

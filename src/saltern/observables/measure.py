@@ -30,7 +30,8 @@ DIFFUSION_UNIT = "1e-9 m²/s"
 
 MEASURED = (
     "numbers", "positions", "cell", "charges", "molecules", "trajectory", "time", "temperature", "kinetic_energy",
-    "conserved_energy", "committee_spread", "permittivity",
+    "conserved_energy", "committee_spread", "force_spread",
+    "permittivity",
 )  # fmt: skip
 """What is looked at in a trajectory; the rest, half of it, need not be read."""
 

@@ -234,9 +234,13 @@ class PropertyRow:
     """False where the remark says that the number should not be trusted."""
 
 
+LEFT = 0.05
+"""Share of doubtful atoms, five times the usual one, above which a simulation counts as having left its data."""
+
+
 @dataclass(frozen=True)
 class HealthRow:
-    """How the simulations of one system went."""
+    """How the simulations of one system at one temperature went."""
 
     system: str
     replicas: int
@@ -250,6 +254,16 @@ class HealthRow:
     """Of the committee, eV/Å."""
     stopped: str
     """Why a replica ended early; empty when none did."""
+    outside: Measured | None = None
+    """Share of atoms about which the committee disagrees more than is usual on held-out frames; 0.01 is usual."""
+    force_error: Measured | None = None
+    """What the committee's spread says of the error of a force component, meV/Å."""
+
+    @property
+    def left(self) -> bool:
+        """Whether the simulation left what the potential was trained on."""
+        share = self.outside
+        return share is not None and share.value is not None and share.value - 2 * (share.error or 0.0) > LEFT
 
 
 @dataclass(frozen=True)
@@ -350,11 +364,13 @@ class ReportData:
     levels: tuple[LevelData, ...]
     cost: tuple[CostRow, ...]
     versions: Mapping[str, str]
+    states: tuple[SystemRow, ...] = ()
+    """Systems at other temperatures than their own, at which they were simulated."""
 
     def system(self, identifier: str) -> SystemRow:
-        """The system of that identifier.
+        """The system of that identifier, at the temperature that it stands for.
 
         Raises:
             KeyError: when there is none.
         """
-        return {row.id: row for row in self.systems}[identifier]
+        return {row.id: row for row in (*self.states, *self.systems)}[identifier]

@@ -219,6 +219,34 @@ def comparison(key: str, title: str, unit: str, rows: Sequence[tuple[str, Proper
     return svg[0]
 
 
+def by_temperature(
+    key: str, title: str, unit: str, lines: Sequence[tuple[Sequence[tuple[float, PropertyRow]], int]]
+) -> str:
+    """One property of one species against temperature; hollow where it is not to be believed.
+
+    Args:
+        key: unique on the page.
+        title: the property.
+        unit: of its axis.
+        lines: for each electrolyte temperatures (K), ascending, with what was found, and the number of its colour.
+    """
+    spoken = "; ".join(_spoken_row(f"{kelvin:g} K", row) for rows, _ in lines for kelvin, row in rows)
+    with _figure(key, f"{title} against temperature: {spoken}") as (axes, svg):
+        for rows, colour in lines:
+            values = np.array([row.value.value for _, row in rows], dtype=np.float64)
+            axes.plot([kelvin for kelvin, _ in rows], values, color=_series(colour), linewidth=0.8, alpha=0.6)
+            for kelvin, row in rows:
+                assert row.value.value is not None
+                axes.errorbar(
+                    kelvin, row.value.value, yerr=row.value.error, fmt="o", markersize=4.6, color=_series(colour),
+                    markerfacecolor=_series(colour) if row.believed else "none", elinewidth=1.2,
+                )  # fmt: skip
+                if row.experiment is not None:
+                    axes.plot(kelvin, row.experiment.value, "D", color=_series(colour), markerfacecolor="none")
+        axes.set(title=title, xlabel="temperature (K)", ylabel=unit)
+    return svg[0]
+
+
 @contextmanager
 def _figure(
     key: str, label: str, width: float = 3.3, height: float = 2.3, left: float = 0.58

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from saltern import __version__
+from saltern.config import state_id
 from saltern.errors import UserError
 from saltern.report.data import (
     Calibration,
@@ -34,24 +37,45 @@ STAGES = ("compose", "sample", "label", "collect", "release", "train", "evaluate
 SOFTWARE = ("tblite", "openmm", "torch", "numpy", "scipy", "snakemake")
 
 
-def gather(results: Path, levels: Sequence[str]) -> ReportData:
+def gather(
+    results: Path, levels: Sequence[str], temperatures: Mapping[str, Sequence[float]] = MappingProxyType({})
+) -> ReportData:
     """Read everything that the stages of a campaign wrote.
 
     Args:
         results: directory of the campaign, with systems.tsv, systems/, cost/ and one directory for each level.
         levels: names of the levels, in order.
+        temperatures: where every system of a level was simulated (K); of a level that is not here, at its own.
 
     Raises:
         UserError: when a file is missing or not whole.
     """
     systems = [_system(results / "systems" / f"{name}.h5") for name in _listed(results / "systems.tsv")]
+    on = {name: _on(results / name, systems) for name in levels}
+    states = {name: _states(on[name], temperatures.get(name, ())) for name in levels}
     return ReportData(
         campaign=results.name,
         systems=tuple(systems),
-        levels=tuple(_level(results / name, systems) for name in levels),
+        levels=tuple(_level(results / name, on[name], states[name]) for name in levels),
         cost=tuple(_cost(results, levels)),
         versions={"saltern": __version__, **{name: metadata.version(name) for name in SOFTWARE}},
+        states=tuple({row.id: row for rows in states.values() for row in rows if row not in systems}.values()),
     )
+
+
+def _on(directory: Path, systems: Sequence[SystemRow]) -> list[SystemRow]:
+    """The systems of a level."""
+    ledger = open_release(directory / "dataset").manifest["ledger"]
+    return [system for system in systems if system.id in ledger["systems"]]
+
+
+def _states(systems: Sequence[SystemRow], temperatures: Sequence[float]) -> list[SystemRow]:
+    """Every system at every temperature at which it was simulated."""
+    return [
+        replace(system, id=state_id(system.id, system.temperature, temperature), temperature=temperature)
+        for system in systems
+        for temperature in temperatures or (system.temperature,)
+    ]
 
 
 def _listed(path: Path) -> list[str]:
@@ -83,14 +107,13 @@ def _system(path: Path) -> SystemRow:
     )
 
 
-def _level(directory: Path, systems: Sequence[SystemRow]) -> LevelData:
+def _level(directory: Path, systems: Sequence[SystemRow], states: Sequence[SystemRow]) -> LevelData:
     """One level: its dataset, its potential and its simulations."""
     release = open_release(directory / "dataset")
     manifest = release.manifest
-    systems = [system for system in systems if system.id in manifest["ledger"]["systems"]]
     errors = read_json(directory / "errors.json")
-    measured = {system.id: read_json(directory / "properties" / f"{system.id}.json") for system in systems}
-    runs = {system.id: sorted((directory / "trajectories" / system.id).glob("*.h5")) for system in systems}
+    measured = {state.id: read_json(directory / "properties" / f"{state.id}.json") for state in states}
+    runs = {state.id: sorted((directory / "trajectories" / state.id).glob("*.h5")) for state in states}
     about = {system: [read_metadata(path) for path in paths] for system, paths in runs.items()}
     requested = {system.id: manifest["ledger"]["systems"][system.id]["requested"] for system in systems}
     ledger = ledger_of(release.index, requested)
@@ -111,14 +134,22 @@ def _level(directory: Path, systems: Sequence[SystemRow]) -> LevelData:
         force_parity=tuple(_parity(errors["force_parity"])),
         energy_parity=tuple(_parity(errors["energy_parity"])),
         learning=learning,
-        curves=tuple(curve for s in systems for curve in curves(s, measured[s.id])),
-        mean_forces=tuple(curve for s in systems for curve in mean_forces(s, measured[s.id])),
-        properties=tuple(row for s in systems for row in property_rows(s, measured[s.id])),
-        health=tuple(health(s, measured[s.id], _stopped(about[s.id])) for s in systems),
-        snapshots=tuple(snapshot(last_frame(paths[0])) for paths in runs.values() if paths),
+        curves=tuple(curve for s in states for curve in curves(s, measured[s.id])),
+        mean_forces=tuple(curve for s in states for curve in mean_forces(s, measured[s.id])),
+        properties=tuple(row for s in states for row in property_rows(s, measured[s.id])),
+        health=tuple(health(s, measured[s.id], _stopped(about[s.id])) for s in states),
+        snapshots=tuple(snapshot(last_frame(paths[0])) for paths in _first_states(runs) if paths),
         explained=tuple(_explained(entry) for entry in errors.get("explained", [])),
         spec={stage: entry[stage] for entries in about.values() for entry in entries for stage in _told(entry)},
     )
+
+
+def _first_states(runs: Mapping[str, Sequence[Path]]) -> list[Sequence[Path]]:
+    """Files of one temperature of each system."""
+    first: dict[str, Sequence[Path]] = {}
+    for state, paths in runs.items():
+        first.setdefault(state.partition("_")[0], paths)
+    return list(first.values())
 
 
 def _held_out(entry: Mapping[str, Any]) -> HeldOutError:
@@ -138,7 +169,7 @@ def _calibration(entry: Mapping[str, Any] | None) -> Calibration | None:
     """What errors.json says of the committee's spread."""
     if entry is None:
         return None
-    bins = tuple((part["spread"], Measured(**part["error"])) for part in entry["bins"] if part["spread"] is not None)
+    bins = tuple((part["spread"], Measured(**part["error"])) for part in entry["bins"] if part["spread"])
     return Calibration(Measured(**entry["factor"]), Measured(**entry["rank"]), bins, entry["trajectories"])
 
 

@@ -41,6 +41,7 @@ def render(data: ReportData) -> str:
     )
     environment.filters |= {
         "pm": words.plus_minus,
+        "percent": words.percent,
         "number": words.number,
         "duration": words.duration,
         "unit": words.unit,
@@ -74,6 +75,7 @@ def summary(data: ReportData) -> str:
         ]
         lines += [f"  {line}" for line in words.trust(level)]
         lines += [f"  {data.system(row.system).label}: {row.stopped}" for row in level.health if row.stopped]
+        lines += [f"  {data.system(row.system).label}: {words.left(row)}" for row in level.health if row.left]
         lines += [f"  {data.system(s).label}: {'; '.join(parts)}" for s, parts in _measured(level).items()]
         doubted = sum(not row.believed and row.quantity == "self-diffusion" for row in level.properties)
         if doubted:
@@ -128,6 +130,8 @@ def _view(data: ReportData, level: LevelData) -> dict[str, Any]:
         "structure": _structure(data, level, suffix),
         "mean_forces": _mean_forces(data, level, suffix),
         "comparisons": _comparisons(data, level, suffix),
+        "by_temperature": _by_temperature(data, level, suffix),
+        "electrolytes": {name: number % figures.SERIES for number, name in enumerate(_electrolytes(data))},
         "compared": [row for row in level.properties if row.experiment is not None],
         "quantities": _grouped((row.quantity, row) for row in level.properties),
     }
@@ -178,6 +182,30 @@ def _comparisons(data: ReportData, level: LevelData, suffix: str) -> list[str]:
             key = f"cmp-{suffix}-{len(found)}"
             found.append(figures.comparison(key, title, words.unit(of_species[0].unit) or "neighbours", named))
     return found
+
+
+def _by_temperature(data: ReportData, level: LevelData, suffix: str) -> list[str]:
+    """Chosen properties against temperature, one figure a species, where an electrolyte has more than one."""
+    colours = {name: number for number, name in enumerate(_electrolytes(data))}
+    found: list[str] = []
+    for quantity in COMPARED:
+        rows = [r for r in level.properties if r.quantity == quantity and r.value.value is not None]
+        for species, of_species in _grouped((r.species, r) for r in rows).items():
+            lines = []
+            for name, of_one in _grouped((data.system(r.system).electrolyte, r) for r in of_species).items():
+                points = sorted(((data.system(r.system).temperature, r) for r in of_one), key=lambda point: point[0])
+                if points[0][0] < points[-1][0]:
+                    lines.append((points, colours[name]))
+            if lines:
+                title = f"{quantity[0].upper()}{quantity[1:]}, {species.replace('-', '–')}"
+                unit = words.unit(of_species[0].unit) or "neighbours"
+                found.append(figures.by_temperature(f"temp-{suffix}-{len(found)}", title, unit, lines))
+    return found
+
+
+def _electrolytes(data: ReportData) -> list[str]:
+    """Their names, each once."""
+    return list(dict.fromkeys(row.electrolyte for row in data.systems))
 
 
 def _viewer(data: ReportData) -> dict[str, Any] | None:

@@ -106,7 +106,7 @@ def _crystal_rows(system: SystemRow, entry: Mapping[str, Any]) -> list[PropertyR
 
 def health(system: SystemRow, measured: Mapping[str, Any], stopped: str) -> HealthRow:
     """How the simulations of one system went."""
-    drift = measured.get("drift", {})
+    drift, outside = measured.get("drift", {}), measured.get("outside")
     return HealthRow(
         system.id,
         measured["replicas"],
@@ -115,6 +115,7 @@ def health(system: SystemRow, measured: Mapping[str, Any], stopped: str) -> Heal
         _measured(drift.get("mean_temperature", {})),
         drift.get("largest_spread", {}).get("value"),
         stopped,
+        *(_measured(outside[name]) if outside else None for name in ("atoms", "force_error")),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from saltern.report.data import CostRow, LevelData, Measured, MemberRow
+from saltern.report.data import CostRow, HealthRow, LevelData, Measured, MemberRow
 
 MISSING = "–"
 _LOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -33,6 +33,19 @@ def plus_minus(measured: Measured | None, digits: int = 3) -> str:
         return number(value, digits)
     decimals = min(6, max(0, 1 - math.floor(math.log10(error))))
     return f"{value:.{decimals}f} ± {error:.{decimals}f}".replace("-", "−")
+
+
+def percent(share: Measured | None) -> str:
+    """A share with its error, in per cent."""
+    if share is None or share.value is None:
+        return MISSING
+    return plus_minus(in_percent(share), 2)
+
+
+def left(row: HealthRow) -> str:
+    """What is known of a simulation that left its data."""
+    error = f", force error about {number(row.force_error.value, 2)} meV/Å" if row.force_error else ""
+    return f"left the training data: {percent(row.outside)} % of the atoms are doubtful, 1 % is usual{error}"
 
 
 def species(name: str) -> str:
@@ -85,7 +98,7 @@ def trust(level: LevelData) -> list[str]:
     if found is not None:
         lines.append(
             f"error is {plus_minus(found.factor)} times the committee's spread, rank correlation "
-            f"{plus_minus(found.rank)} ({found.trajectories} held-out trajectories)"
+            f"{plus_minus(found.rank)} (held-out trajectories: {found.trajectories})"
         )
         columns = [("spread", "error"), *((number(spread), number(error.value)) for spread, error in found.bins)]
         lines += ["".join(f"{cells[row]:>8}" for cells in columns) + "  meV/Å" for row in (0, 1)]
@@ -106,11 +119,11 @@ def idle(row: MemberRow) -> str:
 def explained(level: LevelData) -> str:
     """Share of the held-out labels' variance that the student explains, and what pairs alone do."""
     whole = level.explained[0]
-    student, pairs, gain = (plus_minus(part) for part in (rest(whole.loss), rest(whole.pairs), percent(whole.gain)))
+    student, pairs, gain = (plus_minus(part) for part in (rest(whole.loss), rest(whole.pairs), in_percent(whole.gain)))
     return f"{student} % of the force variance explained, {pairs} % by pairs alone, {gain} % more"
 
 
-def percent(share: Measured) -> Measured:
+def in_percent(share: Measured) -> Measured:
     """A share in percent."""
     error = None if share.error is None else 100 * share.error
     return Measured(None if share.value is None else 100 * share.value, error)
@@ -118,4 +131,4 @@ def percent(share: Measured) -> Measured:
 
 def rest(share: Measured) -> Measured:
     """What is left of the whole, in percent."""
-    return percent(Measured(None if share.value is None else 1 - share.value, share.error))
+    return in_percent(Measured(None if share.value is None else 1 - share.value, share.error))

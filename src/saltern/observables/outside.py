@@ -1,0 +1,62 @@
+"""Whether a simulation went where the potential has no data: the committee's spread against that on held-out frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from saltern.frames import Frames
+from saltern.observables.blocking import estimate
+
+Array = NDArray[Any]
+
+
+def outside(replicas: Sequence[Frames], calibration: Mapping[str, Any] | None, blocks: int) -> dict[str, Any] | None:
+    """How doubtful the forces of a simulation are, from the frames in which the whole committee was asked.
+
+    Args:
+        replicas: one trajectory each, with numbers and, where the committee was asked, force_spread.
+        calibration: what `saltern evaluate` found: 'factor', error over spread, and 'usual', the spread in eV/Å that
+            99 % of the atoms of an element keep below on held-out frames, by symbol. None where there is no committee.
+        blocks: blocks that each replica is cut into for standard errors.
+
+    Returns:
+        None where nothing is known, or the committee never disagrees; else 'atoms', the share of atoms with a larger
+        spread than usual, 0.01 where the simulation is like the training frames; 'force_error', the error of a force
+        component that the spread stands for, in meV/Å; each with value, error and unit; 'frames', how many were looked
+        at.
+    """
+    if calibration is None or calibration["factor"]["value"] is None:
+        return None
+    series = [_of_replica(r, calibration["usual"]) for r in replicas if "force_spread" in r]
+    series = [s for s in series if len(s)]
+    if not any(s[:, 1].any() for s in series):
+        return None
+    share = estimate([s[:, 0] for s in series], blocks)
+    square = estimate([s[:, 1] for s in series], blocks)
+    factor = calibration["factor"]
+    error = factor["value"] * np.sqrt(square.value)
+    relative = np.hypot(0.5 * square.error / square.value, (factor["error"] or 0.0) / factor["value"])
+    return {
+        "atoms": {"value": share.value, "error": _plain(share.error), "unit": ""},
+        "force_error": {"value": 1000 * float(error), "error": _plain(1000 * error * relative), "unit": "meV/Å"},
+        "frames": sum(map(len, series)),
+    }
+
+
+def _of_replica(frames: Frames, usual: Mapping[str, float]) -> Array:
+    """Share of atoms beyond what is usual, and mean square spread of a component in (eV/Å)², (frame, 2)."""
+    from ase.data import chemical_symbols
+
+    limits = np.array([usual.get(chemical_symbols[z], np.inf) for z in frames.of(0, "numbers")])
+    spread = frames["force_spread"].reshape(len(frames), -1)
+    asked = spread[np.isfinite(spread).all(axis=1)].astype(np.float64)
+    return np.stack([(asked > limits).mean(axis=1), (asked**2).mean(axis=1) / 3], axis=1)
+
+
+def _plain(value: float) -> float | None:
+    """A float that JSON knows."""
+    return float(value) if np.isfinite(value) else None
