@@ -12,6 +12,7 @@ from saltern.config import (
     LabelSpec,
     Level,
     SimulateSpec,
+    StudentConfig,
     System,
     TrainSpec,
     campaign_from,
@@ -340,3 +341,26 @@ def test_a_temperature_twice_is_told(demo: dict[str, Any]) -> None:
     (line,) = lines(demo)
     assert "levels.0.simulate.temperatures" in line
     assert line.endswith("every temperature once")
+
+
+@pytest.mark.parametrize(
+    ("student", "at"),
+    [
+        ({"network": "nequip", "radial": "series"}, "radial"),
+        ({"network": "nequip", "start": "sevennet-0"}, "start"),
+        ({"network": "mace", "kernels": "torch"}, "kernels"),
+        ({"correlation": 2}, "correlation"),
+        ({"network": "sevennet", "start": "sevennet-0", "r_max_A": 4.5}, "r_max_A"),
+        ({"network": "sevennet", "start": "sevennet-0", "features": 32}, "features"),
+    ],
+)
+def test_what_a_network_cannot_take_is_refused(demo: dict[str, Any], student: dict[str, Any], at: str) -> None:
+    demo["levels"][0]["student"] = student
+    (line,) = lines(demo)
+    assert line.startswith(f"my.yaml: levels.0.student.{at}: ")
+    assert " is not allowed; allowed: the default with " in line
+
+
+def test_networks_of_other_packages_have_environments_of_their_own() -> None:
+    assert StudentConfig().environment == StudentConfig(network="cartesian").environment == "core"
+    assert StudentConfig(network="mace", correlation=2).environment == "mace"

@@ -42,9 +42,9 @@ class Body(Peer):
         shape = start.config if start else _shape(config, species, neighbours)
         _check(config, shape, species)
         with drawn(seed, dtype):
-            model = build_E3_equivariant_model(shape)
+            # weights of older versions are in another order, which the package's own reader knows
+            model = start.build_model() if start else build_E3_equivariant_model(shape)
         if start:
-            model.load_state_dict(start.model_state_dict)
             self.unit = float(shape[key.SCALE][species[0]])
         model.to(dtype)
         named = dict(model.named_children())
