@@ -94,7 +94,7 @@ def test_contradictions_across_sections_are_told(demo: dict[str, Any]) -> None:
 
 def test_what_a_student_cannot_be_or_learn_from_is_told(demo: dict[str, Any]) -> None:
     level = demo["levels"][0]
-    level["student"] |= {"network": "pair", "prior": "pair"}
+    level["student"] = {"network": "pair", "prior": "pair"}
     level["train"] |= {"objective": "score", "energy_weight": 1.0}
     assert [line.split(": ")[1] for line in lines(demo)] == [
         "levels.0.student.prior", "levels.0.train.objective", "levels.0.train.energy_weight",
@@ -129,6 +129,22 @@ def test_a_level_may_teach_the_next_one(two: dict[str, Any]) -> None:
     assert LabelSpec.model_validate_json(ions.spec("label")).teacher == ions.teacher
     two["levels"][1]["teacher"]["engine"] = "level"
     assert campaign_from(two, "my.yaml") == short
+
+
+def test_students_of_one_teacher_share_its_labels(two: dict[str, Any]) -> None:
+    ions = two["levels"][1]
+    two["levels"] += [{**ions, "name": "pairs", "student": {"network": "pair"}, "collect": {"seed": 1}}]
+    campaign = campaign_from(two, "my.yaml")
+    assert [campaign.labelled_at(level).name for level in campaign.levels] == ["atoms", "ions", "ions"]
+    for other in ({"label": {"max_force_eV_A": 9}}, {"sample": {"engine": "packed", "frames": 99}}):
+        two["levels"][2] = {**ions, "name": "pairs", **other}
+        campaign = campaign_from(two, "my.yaml")
+        assert campaign.labelled_at(campaign.levels[2]).name == "pairs", other
+    two["levels"][2] = {**ions, "name": "pairs"}
+    two["systems"] = [{**entry, "levels": ["atoms", "ions"]} for entry in two["systems"]]
+    two["systems"].append({"salt": "LiCl", "molality": 1, "levels": ["pairs"]})
+    campaign = campaign_from(two, "my.yaml")
+    assert campaign.labelled_at(campaign.levels[2]).name == "pairs"
 
 
 @pytest.mark.parametrize(
@@ -350,6 +366,8 @@ def test_a_temperature_twice_is_told(demo: dict[str, Any]) -> None:
         ({"network": "nequip", "start": "sevennet-0"}, "start"),
         ({"network": "mace", "kernels": "torch"}, "kernels"),
         ({"correlation": 2}, "correlation"),
+        ({"network": "pair", "layers": 2}, "layers"),
+        ({"network": "sevennet", "start": "sevennet-0", "prior": "pair"}, "prior"),
         ({"network": "sevennet", "start": "sevennet-0", "r_max_A": 4.5}, "r_max_A"),
         ({"network": "sevennet", "start": "sevennet-0", "features": 32}, "features"),
     ],

@@ -58,6 +58,15 @@ def test_a_system_costs_nothing_on_levels_that_it_is_not_for(demo: dict[str, Any
     assert system_size(both, Box(74, 4)).frames == 200 + atoms.frames
 
 
+def test_labels_that_levels_share_are_counted_once(demo: dict[str, Any]) -> None:
+    once = system_size(Campaign.model_validate(demo), Box(74, 4))
+    demo["levels"].append({**demo["levels"][0], "name": "another", "student": {"network": "pair"}})
+    both = system_size(Campaign.model_validate(demo), Box(74, 4))
+    assert (both.frames, both.label_seconds) == (once.frames, once.label_seconds)
+    chunks = len(Campaign.model_validate(demo).levels[0].chunks())
+    assert both.jobs == once.jobs + chunks + 1, "simulate and observe"
+
+
 def test_a_student_that_teaches_costs_what_its_simulation_does(demo: dict[str, Any]) -> None:
     """0.2 ms an atom and step with the default student; others by their size."""
     ions = {

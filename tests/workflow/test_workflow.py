@@ -162,6 +162,16 @@ def test_a_level_of_ions_is_the_same_pipeline(run: Run) -> None:
     (results.parents[1] / "warmer.yaml").write_text(yaml.safe_dump(campaign))
     added = planned(run("--dry-run", configfile="warmer.yaml"))
     assert added == {"simulate": 1, "observe": 1, "report": 1, "all": 1}, "nothing that is there is simulated again"
+    pairs = {**campaign["levels"][0], "name": "pairs", "student": {"network": "pair", "r_max_A": 9, "committee": 1}}
+    pairs["simulate"] = {**pairs["simulate"], "temperatures": None}
+    campaign["levels"] = [yaml.safe_load(TINY.with_name("ions.yaml").read_text())["levels"][0], pairs]
+    (results.parents[1] / "pairs.yaml").write_text(yaml.safe_dump(campaign))
+    once = dict.fromkeys(("release", "train", "evaluate", "simulate", "observe", "report", "all"), 1)
+    assert planned(run("--dry-run", configfile="pairs.yaml")) == once, "another student of the same labels"
+    done = run(configfile="pairs.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert open_release(results / "pairs/dataset").manifest["ledger"] == release.manifest["ledger"]
+    assert "pairs: dataset" in (results / "summary.txt").read_text()
 
 
 def test_the_student_of_one_level_teaches_the_next(run: Run) -> None:

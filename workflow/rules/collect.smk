@@ -24,7 +24,7 @@ rule collect:
 rule release:
     """The sealed dataset: shards, index, splits, card, checksums; and what changed since the version before."""
     input:
-        for_systems("results/{campaign}/{level}/collected/{system}"),
+        where_labelled("results/{campaign}/{source}/collected/{system}", lambda wildcards: ON[wildcards.level]),
     output:
         directory("results/{campaign}/{level}/dataset"),
     log:

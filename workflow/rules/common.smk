@@ -29,6 +29,7 @@ except UserError as error:
 
 SYSTEMS = CAMPAIGN.expanded()
 LEVELS = {level.name: level for level in CAMPAIGN.levels}
+LABELLED_AT = {level.name: CAMPAIGN.labelled_at(level).name for level in CAMPAIGN.levels}
 ON = {level.name: CAMPAIGN.systems_of(level) for level in CAMPAIGN.levels}
 
 
@@ -147,9 +148,11 @@ def recalls(wildcards):
     return store.recalls_of(batch) if store else []
 
 
-def for_systems(pattern):
-    """Files of every system of the campaign, or of a job's level where it has one."""
-    return lambda wildcards: expand(pattern, system=ON.get(wildcards.get("level"), SYSTEMS), allow_missing=True)
+def where_labelled(pattern, systems):
+    """Files of some systems at the level where the labels of a job's level are made."""
+    return lambda wildcards: expand(
+        pattern, source=LABELLED_AT[wildcards.level], system=systems(wildcards), allow_missing=True
+    )
 
 
 def potentials_of(level):

@@ -19,7 +19,7 @@ rule compose:
 rule systems:
     """The table that says what each system's identifier stands for."""
     input:
-        for_systems("results/{campaign}/systems/{system}.h5"),
+        expand("results/{{campaign}}/systems/{system}.h5", system=SYSTEMS),
     output:
         report("results/{campaign}/systems.tsv", caption="../report/systems.rst", category="Systems"),
     log:

@@ -1,10 +1,9 @@
 rule simulate:
     """Molecular dynamics of some replicas of one system at one temperature with the trained committee."""
     input:
-        candidates=lambda wildcards: expand(
-            "results/{campaign}/{level}/candidates/{system}.h5",
-            system=states(wildcards.level)[wildcards.state][0],
-            allow_missing=True,
+        candidates=where_labelled(
+            "results/{campaign}/{source}/candidates/{system}.h5",
+            lambda wildcards: states(wildcards.level)[wildcards.state][0],
         ),
         potentials=committee,
     output:

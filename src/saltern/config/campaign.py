@@ -216,6 +216,18 @@ class Campaign(Section):
         """The systems of a level by identifier."""
         return {name: s for name, s in self.expanded().items() if s.levels is None or level.name in s.levels}
 
+    def labelled_at(self, level: Level) -> Level:
+        """The level whose labels a level learns from: the first that asks the same about the same systems.
+
+        So two students of one teacher, as two levels, cost its labels once.
+        """
+        return next(other for other in self.levels if other is level or self._asked(other) == self._asked(level))
+
+    def _asked(self, level: Level) -> tuple[str, str, tuple[bool, ...]]:
+        """All that candidates and labels of a level depend on."""
+        on = tuple(entry.levels is None or level.name in entry.levels for entry in self.systems)
+        return level.spec("sample"), level.spec("label"), on
+
     def above(self, level: Level) -> Level | None:
         """The level whose student teaches another one, None where there is none."""
         asked = level.teacher.level if isinstance(level.teacher, LevelTeacher) else None

@@ -90,17 +90,17 @@ def system_size(campaign: Campaign, box: Box, seconds: Seconds | None = None) ->
     """
     composed = _stage(1, _HDF5_BYTES)
     cost = seconds or built_in(campaign)
-    return composed + total(_level_of_system(level, box, cost) for level in box.levels_of(campaign))
+    levels = box.levels_of(campaign)
+    labelled = [level for level in levels if campaign.labelled_at(level) is level]
+    asked = total(_labels_of_system(level, box, cost) for level in labelled)
+    return composed + asked + total(_simulations_of_system(level, box) for level in levels)
 
 
-def _level_of_system(level: Level, box: Box, seconds: Seconds) -> Size:
-    """What one system takes on one level."""
+def _labels_of_system(level: Level, box: Box, seconds: Seconds) -> Size:
+    """What the labels of one system take on one level, from candidates to what is collected."""
     frames = level.sample.frames
-    candidates, atoms = (level.sample.trajectories, box.solute) if level.moving else (frames, box.atoms)
-    simulate = level.simulate
-    states = len(simulate.temperatures or [None])
-    batches, chunks = len(level.batches(box.atoms)), states * len(level.chunks())
-    saved = int(1000 * simulate.length_ps / simulate.save_every_fs) * simulate.replicas * states
+    candidates = level.sample.trajectories if level.moving else frames
+    batches, atoms = len(level.batches(box.atoms)), _kept(level, box)
     labels = Size(frames, batches, label_seconds=label_units(level) * seconds(level.teacher, box.atoms))
     store = Size() if level.moving else Size(files=frames, bytes=_frame_bytes("store", frames, atoms))
     # collect makes three files in a directory with a time stamp, and two of them have a second name in the release
@@ -113,10 +113,23 @@ def _level_of_system(level: Level, box: Box, seconds: Seconds) -> Size:
             _stage(1, _HDF5_BYTES + _frame_bytes("candidates", candidates, box.atoms)),
             _stage(batches, batches * _HDF5_BYTES + _frame_bytes("labels", frames, atoms)),
             _stage(1, _frame_bytes("labels", frames, atoms)),  # collect
-            _stage(chunks, chunks * _HDF5_BYTES + _frame_bytes("trajectory", saved, atoms)),
-            _stage(states, states * _HDF5_BYTES),  # observe
         ]
     )
+
+
+def _simulations_of_system(level: Level, box: Box) -> Size:
+    """What the simulations of one system take on one level, and what is measured in them."""
+    simulate = level.simulate
+    states = len(simulate.temperatures or [None])
+    chunks = states * len(level.chunks())
+    saved = int(1000 * simulate.length_ps / simulate.save_every_fs) * simulate.replicas * states
+    trajectories = _stage(chunks, chunks * _HDF5_BYTES + _frame_bytes("trajectory", saved, _kept(level, box)))
+    return trajectories + _stage(states, states * _HDF5_BYTES)
+
+
+def _kept(level: Level, box: Box) -> int:
+    """Atoms that a level's frames hold."""
+    return box.solute if level.moving else box.atoms
 
 
 def label_units(level: Level) -> float:

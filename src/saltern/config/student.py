@@ -1,4 +1,4 @@
-"""What the networks of other packages can be told."""
+"""What each network can be told."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from saltern.config.stages import StudentConfig
 WITHOUT = {
     "equivariant": ("correlation", "start"),
     "cartesian": ("correlation", "start"),
+    "pair": ("layers", "l_max", "features", "radial", "bessel", "radial_width", "kernels", "correlation", "start"),
     "nequip": ("radial", "kernels", "correlation", "start"),
     "mace": ("radial", "kernels", "start"),
     "sevennet": ("radial", "kernels", "correlation"),
 }
 """Keys that say nothing to a network."""
 
-OF_START = ("r_max_A", "layers", "l_max", "features", "bessel", "radial_width")
+OF_START = ("r_max_A", "layers", "l_max", "features", "bessel", "radial_width", "prior")
 """Keys that weights to start from decide."""
 
 

@@ -111,12 +111,13 @@ def _sums(values: Array) -> tuple[Array, Array]:
 
 
 def _silent(frames: list[Moments]) -> Array:
-    """Share of silent features of every member, (member,)."""
+    """Share of silent features of every member, (member,); none where there are no features, as with pairs alone."""
     speaks: list[list[Array]] = []
     for z in sorted({z for frame in frames for z in frame}):
         each = zip(*(frame[z] for frame in frames if z in frame), strict=True)
         speaks.append([_varies(np.sum(moments, axis=0)) for moments in each])
-    return np.array([1 - np.any(of_member, axis=0).mean() for of_member in zip(*speaks, strict=True)])
+    spoken = [np.any(of_member, axis=0) for of_member in zip(*speaks, strict=True)]
+    return np.array([(~each).sum() / max(1, len(each)) for each in spoken])
 
 
 def _varies(moments: Array) -> Array:
