@@ -131,6 +131,17 @@ def test_a_level_may_teach_the_next_one(two: dict[str, Any]) -> None:
     assert campaign_from(two, "my.yaml") == short
 
 
+def test_a_system_may_be_simulated_alone(two: dict[str, Any]) -> None:
+    trained = next(iter(campaign_from(two, "my.yaml").expanded().values()))
+    two["systems"].append({**trained.model_dump(), "role": "simulate", "name": "free", "levels": ["ions"]})
+    campaign = campaign_from(two, "my.yaml")
+    assert not campaign.expanded()["free"].labelled, "though it is an electrolyte that is trained on"
+    two["systems"] = [{**entry, "levels": ["atoms"]} for entry in two["systems"][:-1]] + two["systems"][-1:]
+    (line,) = lines(two)
+    assert "levels.1: 'ions'" in line
+    assert line.endswith("a level that systems are for, and there is none to be labelled")
+
+
 def test_students_of_one_teacher_share_its_labels(two: dict[str, Any]) -> None:
     ions = two["levels"][1]
     two["levels"] += [{**ions, "name": "pairs", "student": {"network": "pair"}, "collect": {"seed": 1}}]

@@ -58,6 +58,13 @@ def test_a_system_costs_nothing_on_levels_that_it_is_not_for(demo: dict[str, Any
     assert system_size(both, Box(74, 4)).frames == 200 + atoms.frames
 
 
+def test_a_system_that_is_only_simulated_has_no_labels(demo: dict[str, Any]) -> None:
+    campaign = Campaign.model_validate(demo)
+    asked, alone = (system_size(campaign, Box(74, 4, labelled=labelled)) for labelled in (True, False))
+    assert (alone.frames, alone.label_jobs, alone.label_seconds) == (0, 0, 0)
+    assert asked.jobs - alone.jobs == asked.label_jobs + 1, "labels and what collects them"
+
+
 def test_labels_that_levels_share_are_counted_once(demo: dict[str, Any]) -> None:
     once = system_size(Campaign.model_validate(demo), Box(74, 4))
     demo["levels"].append({**demo["levels"][0], "name": "another", "student": {"network": "pair"}})

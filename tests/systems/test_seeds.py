@@ -45,7 +45,7 @@ def test_systems_without_one_are_called_what_they_were_and_others_by_what_they_s
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"role": "train"}, "role: 'train' is not allowed; allowed: test for a system with a seed_crystal"),
+        ({"role": "train"}, "role: 'train' is not allowed; allowed: test or simulate for a system with a seed_crystal"),
         ({"salt": "Na2SO4", "density": 1.3}, "a salt of two ions of one atom each"),
         ({"salt": "CaCl2"}, "a salt of two ions of one atom each and of opposite charge"),
         ({"molality": 2.0}, "at most 28 ions, which is what the box holds"),

@@ -172,6 +172,11 @@ def test_a_level_of_ions_is_the_same_pipeline(run: Run) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert open_release(results / "pairs/dataset").manifest["ledger"] == release.manifest["ledger"]
     assert "pairs: dataset" in (results / "summary.txt").read_text()
+    free = {"salt": "NaCl", "molality": 1.2, "temperature": 300, "solvent_molecules": 48, "role": "simulate"}
+    campaign["systems"].append({**free, "levels": ["pairs"], "permittivity": 72})
+    (results.parents[1] / "pairs.yaml").write_text(yaml.safe_dump(campaign))
+    alone = dict.fromkeys(("compose", "systems", "sample", "simulate", "observe", "report", "all"), 1)
+    assert planned(run("--dry-run", configfile="pairs.yaml")) == alone, "no label of what is only simulated"
 
 
 def test_the_student_of_one_level_teaches_the_next(run: Run) -> None:

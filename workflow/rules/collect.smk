@@ -24,7 +24,7 @@ rule collect:
 rule release:
     """The sealed dataset: shards, index, splits, card, checksums; and what changed since the version before."""
     input:
-        where_labelled("results/{campaign}/{source}/collected/{system}", lambda wildcards: ON[wildcards.level]),
+        where_labelled("results/{campaign}/{source}/collected/{system}", labelled),
     output:
         directory("results/{campaign}/{level}/dataset"),
     log:

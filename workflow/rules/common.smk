@@ -148,6 +148,11 @@ def recalls(wildcards):
     return store.recalls_of(batch) if store else []
 
 
+def labelled(wildcards):
+    """The systems of a job's level that its teacher is asked about."""
+    return [name for name, system in ON[wildcards.level].items() if system.labelled]
+
+
 def where_labelled(pattern, systems):
     """Files of some systems at the level where the labels of a job's level are made."""
     return lambda wildcards: expand(

@@ -224,8 +224,9 @@ class Campaign(Section):
         return next(other for other in self.levels if other is level or self._asked(other) == self._asked(level))
 
     def _asked(self, level: Level) -> tuple[str, str, tuple[bool, ...]]:
-        """All that candidates and labels of a level depend on."""
-        on = tuple(entry.levels is None or level.name in entry.levels for entry in self.systems)
+        """All that labels of a level depend on."""
+        labelled = [entry for entry in self.systems if entry.labelled]
+        on = tuple(entry.levels is None or level.name in entry.levels for entry in labelled)
         return level.spec("sample"), level.spec("label"), on
 
     def above(self, level: Level) -> Level | None:
@@ -271,8 +272,9 @@ class Campaign(Section):
                 allowed = f"some of [{', '.join(solvent)}], for without a salt nothing is left of it on a level of ions"
                 yield Problem(f"systems.{index}.levels", entry.levels, allowed)
         for index, level in enumerate(self.levels):
-            if not self.systems_of(level):
-                yield Problem(f"levels.{index}", level.name, "a level that systems are for, and there is none")
+            if not any(system.labelled for system in self.systems_of(level).values()):
+                allowed = "a level that systems are for, and there is none to be labelled"
+                yield Problem(f"levels.{index}", level.name, allowed)
 
     def _too_few_groups(self, index: int, level: Level) -> list[Problem]:
         """A choice of groups that would leave nothing to train on."""
@@ -307,7 +309,7 @@ class Campaign(Section):
                     )
                 seen[system.id] = index
                 key = _canonical(system.model_dump(exclude={"name", "role", "seed", "levels"}))
-                other = physics.setdefault(key, (index, system.role))
+                other = physics.setdefault(key, (index, system.role)) if system.labelled else (index, system.role)
                 if other[1] != system.role:
                     found.append(
                         Problem(

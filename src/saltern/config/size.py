@@ -32,6 +32,8 @@ class Box(NamedTuple):
     """Those of them that are no solvent: all that frames of a teacher that moves hold."""
     levels: tuple[str, ...] | None = None
     """Names of its levels; None for all."""
+    labelled: bool = True
+    """Whether the teacher is asked about it."""
 
     def levels_of(self, campaign: Campaign) -> list[Level]:
         """Its levels."""
@@ -91,15 +93,21 @@ def system_size(campaign: Campaign, box: Box, seconds: Seconds | None = None) ->
     composed = _stage(1, _HDF5_BYTES)
     cost = seconds or built_in(campaign)
     levels = box.levels_of(campaign)
-    labelled = [level for level in levels if campaign.labelled_at(level) is level]
-    asked = total(_labels_of_system(level, box, cost) for level in labelled)
-    return composed + asked + total(_simulations_of_system(level, box) for level in levels)
+    sources = list({source.name: source for source in map(campaign.labelled_at, levels)}.values())
+    sampled = total(_candidates_of_system(level, box) for level in sources)
+    labelled = total(_labels_of_system(level, box, cost) for level in sources if box.labelled)
+    return composed + sampled + labelled + total(_simulations_of_system(level, box) for level in levels)
+
+
+def _candidates_of_system(level: Level, box: Box) -> Size:
+    """What the candidate frames of one system take on one level."""
+    candidates = level.sample.trajectories if level.moving else level.sample.frames
+    return _stage(1, _HDF5_BYTES + _frame_bytes("candidates", candidates, box.atoms))
 
 
 def _labels_of_system(level: Level, box: Box, seconds: Seconds) -> Size:
-    """What the labels of one system take on one level, from candidates to what is collected."""
+    """What the labels of one system take on one level, and what is collected of them."""
     frames = level.sample.frames
-    candidates = level.sample.trajectories if level.moving else frames
     batches, atoms = len(level.batches(box.atoms)), _kept(level, box)
     labels = Size(frames, batches, label_seconds=label_units(level) * seconds(level.teacher, box.atoms))
     store = Size() if level.moving else Size(files=frames, bytes=_frame_bytes("store", frames, atoms))
@@ -110,7 +118,6 @@ def _labels_of_system(level: Level, box: Box, seconds: Seconds) -> Size:
             labels,
             store,
             collected,
-            _stage(1, _HDF5_BYTES + _frame_bytes("candidates", candidates, box.atoms)),
             _stage(batches, batches * _HDF5_BYTES + _frame_bytes("labels", frames, atoms)),
             _stage(1, _frame_bytes("labels", frames, atoms)),  # collect
         ]

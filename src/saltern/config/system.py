@@ -48,18 +48,24 @@ class _Electrolyte(Section):
     """Relative permittivity of the solvent in the baseline; by default the pure solvent's at this temperature."""
     seed: int = Field(0, ge=0)
     """Seed of everything random about this system."""
-    role: Literal["train", "test"] = "train"
-    """`test` keeps the whole system out of training and validation: it is only labelled and tested."""
+    role: Literal["train", "test", "simulate"] = "train"
+    """`test` keeps the whole system out of training and validation: it is only labelled, tested and simulated;
+    `simulate` does not label it either."""
     levels: tuple[str, ...] | None = Field(None, min_length=1, examples=[["atoms"]])
     """Names of the levels that the system is for; by default all. Electronic structure wants small boxes, ions without
     solvent want large ones, and of a pure solvent nothing is left on a level of ions."""
     # left out of what a system is where there is none, so that others keep their identifiers
     seed_crystal: SeedCrystal | None = Field(None, exclude_if=lambda crystal: crystal is None)
     """Start with a crystal, to see whether it grows or dissolves; the other ions are spread around it. Only with
-    `role: test`, so that no potential is trained on a crystal."""
+    `role: test` or `simulate`, so that no potential is trained on a crystal."""
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")
     """Identifier in file names; by default the salt and a hash of this entry, which never changes when other
     systems are added."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the teacher is asked about it."""
+        return self.role != "simulate"
 
 
 def state_id(system: str, own: float, temperature: float) -> str:

@@ -54,18 +54,14 @@ def books_of(results: Path, store: LabelStore) -> list[Books]:
     """
     if (results / "manifest.json").exists():
         return [_of_release(results, store)]
-    systems = {path.stem: _levels(path) for path in sorted((results / "systems").glob("*.h5"))}
+    about = {path.stem: read_metadata(path).get("system", {}) for path in sorted((results / "systems").glob("*.h5"))}
+    systems = {name: told.get("levels") for name, told in about.items() if told.get("role") != "simulate"}
     levels = sorted(path.parent for path in results.glob("*/candidates"))
     if not systems:
         raise UserError(f"{results}: neither the results of a campaign nor a dataset release")
     if not levels:
         raise UserError(f"{results}: no candidate frames yet, so there is nothing to account for")
     return [_of_level(level, [s for s, on in systems.items() if not on or level.name in on], store) for level in levels]
-
-
-def _levels(system: Path) -> list[str]:
-    """Names of a composed system's levels; none stands for all."""
-    return read_metadata(system).get("system", {}).get("levels") or []
 
 
 def _of_release(directory: Path, store: LabelStore) -> Books:

@@ -43,6 +43,8 @@ class SystemRow:
     density_source: str
     permittivity: float
     permittivity_source: str
+    levels: tuple[str, ...] = ()
+    """Names of its levels; none stands for all."""
 
     @property
     def electrolyte(self) -> str:

@@ -51,22 +51,18 @@ def gather(
         UserError: when a file is missing or not whole.
     """
     systems = [_system(results / "systems" / f"{name}.h5") for name in _listed(results / "systems.tsv")]
-    on = {name: _on(results / name, systems) for name in levels}
-    states = {name: _states(on[name], temperatures.get(name, ())) for name in levels}
+    states = {
+        name: _states([s for s in systems if not s.levels or name in s.levels], temperatures.get(name, ()))
+        for name in levels
+    }
     return ReportData(
         campaign=results.name,
         systems=tuple(systems),
-        levels=tuple(_level(results / name, on[name], states[name]) for name in levels),
+        levels=tuple(_level(results / name, systems, states[name]) for name in levels),
         cost=tuple(_cost(results, levels)),
         versions={"saltern": __version__, **{name: metadata.version(name) for name in SOFTWARE}},
         states=tuple({row.id: row for rows in states.values() for row in rows if row not in systems}.values()),
     )
-
-
-def _on(directory: Path, systems: Sequence[SystemRow]) -> list[SystemRow]:
-    """The systems of a level."""
-    ledger = open_release(directory / "dataset").manifest["ledger"]
-    return [system for system in systems if system.id in ledger["systems"]]
 
 
 def _states(systems: Sequence[SystemRow], temperatures: Sequence[float]) -> list[SystemRow]:
@@ -104,6 +100,7 @@ def _system(path: Path) -> SystemRow:
         density_source=about["density_source"],
         permittivity=float(frames["permittivity"][0]),
         permittivity_source=about["permittivity_source"],
+        levels=tuple(asked.get("levels") or ()),
     )
 
 
@@ -115,7 +112,8 @@ def _level(directory: Path, systems: Sequence[SystemRow], states: Sequence[Syste
     measured = {state.id: read_json(directory / "properties" / f"{state.id}.json") for state in states}
     runs = {state.id: sorted((directory / "trajectories" / state.id).glob("*.h5")) for state in states}
     about = {system: [read_metadata(path) for path in paths] for system, paths in runs.items()}
-    requested = {system.id: manifest["ledger"]["systems"][system.id]["requested"] for system in systems}
+    asked = manifest["ledger"]["systems"]
+    requested = {system.id: asked[system.id]["requested"] for system in systems if system.id in asked}
     ledger = ledger_of(release.index, requested)
     learning = tuple(_learning(path) for path in sorted((directory / "potentials").glob("*.csv")))
     return LevelData(

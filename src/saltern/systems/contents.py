@@ -58,7 +58,7 @@ def box_of(system: System) -> Box:
     """
     contents = contents_of(system)
     solvent, count = contents.molecules[0]
-    return Box(contents.atoms, contents.atoms - count * len(solvent.elements), system.levels)
+    return Box(contents.atoms, contents.atoms - count * len(solvent.elements), system.levels, system.labelled)
 
 
 def contents_of(system: System) -> Contents:

@@ -27,8 +27,9 @@ def check_seed(system: System, ions: Sequence[tuple[Species, int]], edge: float)
     seed = system.seed_crystal
     if seed is None:
         return
-    if system.role != "test":
-        raise ElectrolyteError("role", system.role, "test for a system with a seed_crystal: no crystal is trained on")
+    if system.role == "train":
+        allowed = "test or simulate for a system with a seed_crystal: no crystal is trained on"
+        raise ElectrolyteError("role", system.role, allowed)
     told = f"{seed.ions} ions"
     kinds = [species for species, _ in ions]
     if len(kinds) != 2 or not all(s.is_monatomic for s in kinds) or sum(s.charge for s in kinds) != 0:
