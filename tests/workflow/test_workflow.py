@@ -144,6 +144,9 @@ def test_a_level_of_ions_is_the_same_pipeline(run: Run) -> None:
     assert other.stem.startswith(f"{own.stem}_")
     for file, temperature in ((own, 300), (other, 330)):
         measured = json.loads(file.read_text())
+        assert ("teacher" in measured) == (temperature == 300), (
+            "the teacher's liquid is at the system's own temperature"
+        )
         assert [entry["pair"] for entry in measured["pmf"]][1] == ["Na", "Cl"]
         assert measured["temperature"]["value"] == temperature
         assert 0 <= measured["outside"]["atoms"]["value"] <= 1
@@ -153,6 +156,7 @@ def test_a_level_of_ions_is_the_same_pipeline(run: Run) -> None:
         assert set(frames["temperature"]) == {temperature}
         assert set(frames["permittivity"]) == {72}
     page = (results / "report.html").read_text()
+    assert "Likeness to the teacher" in page
     assert f'<code>{other.stem}</code></th><td class="w">NaCl 2.31 mol/kg, 330 K' in page
     assert (results / "report.html").stat().st_size > 10_000
     again = run(configfile="ions.yaml")
@@ -162,15 +166,22 @@ def test_a_level_of_ions_is_the_same_pipeline(run: Run) -> None:
     (results.parents[1] / "warmer.yaml").write_text(yaml.safe_dump(campaign))
     added = planned(run("--dry-run", configfile="warmer.yaml"))
     assert added == {"simulate": 1, "observe": 1, "report": 1, "all": 1}, "nothing that is there is simulated again"
+    another_student_of_the_same_labels(run, results)
+
+
+def another_student_of_the_same_labels(run: Run, results: Path) -> None:
+    """A second level with the same teacher makes no label, and neither does a system that is only simulated."""
+    campaign = yaml.safe_load(TINY.with_name("ions.yaml").read_text())
     pairs = {**campaign["levels"][0], "name": "pairs", "student": {"network": "pair", "r_max_A": 9, "committee": 1}}
     pairs["simulate"] = {**pairs["simulate"], "temperatures": None}
-    campaign["levels"] = [yaml.safe_load(TINY.with_name("ions.yaml").read_text())["levels"][0], pairs]
+    campaign["levels"].append(pairs)
     (results.parents[1] / "pairs.yaml").write_text(yaml.safe_dump(campaign))
     once = dict.fromkeys(("release", "train", "evaluate", "simulate", "observe", "report", "all"), 1)
     assert planned(run("--dry-run", configfile="pairs.yaml")) == once, "another student of the same labels"
     done = run(configfile="pairs.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert open_release(results / "pairs/dataset").manifest["ledger"] == release.manifest["ledger"]
+    ledgers = [open_release(results / f"{level}/dataset").manifest["ledger"] for level in ("ions", "pairs")]
+    assert ledgers[0] == ledgers[1]
     assert "pairs: dataset" in (results / "summary.txt").read_text()
     free = {"salt": "NaCl", "molality": 1.2, "temperature": 300, "solvent_molecules": 48, "role": "simulate"}
     campaign["systems"].append({**free, "levels": ["pairs"], "permittivity": 72})

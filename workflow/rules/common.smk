@@ -160,6 +160,19 @@ def where_labelled(pattern, systems):
     )
 
 
+def liquid_of_teacher(wildcards):
+    """Labels of a teacher that moves, of the same system at the same temperature: what its own liquid is like."""
+    level = LEVELS[wildcards.level]
+    system, kelvin = states(level.name)[wildcards.state]
+    if not level.moving or not SYSTEMS[system].labelled or kelvin != SYSTEMS[system].temperature:
+        return []
+    source = LABELLED_AT[level.name]
+    return expand(
+        "results/{campaign}/{source}/labels/{system}/{batch}.h5",
+        campaign=wildcards.campaign, source=source, system=system, batch=batches(source, system),
+    )
+
+
 def potentials_of(level):
     """The potentials that a level has learned."""
     pattern = "results/{campaign}/{level}/potentials/{member}.safetensors"

@@ -7,6 +7,7 @@ rule observe:
             allow_missing=True,
         ),
         errors="results/{campaign}/{level}/errors.json",
+        teacher=liquid_of_teacher,
     output:
         "results/{campaign}/{level}/properties/{state}.json",
     log:
@@ -21,4 +22,5 @@ rule observe:
     params:
         spec=spec("observe"),
     shell:
-        "saltern observe {input.trajectories} {output} --errors {input.errors} --spec {params.spec:q} 2>&1 | tee {log}"
+        "saltern observe {input.trajectories} {output} --errors {input.errors} --teacher {input.teacher:q}"
+        " --spec {params.spec:q} 2>&1 | tee {log}"

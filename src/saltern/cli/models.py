@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from saltern.cli.launch import end_with_launcher, launch, place
 
 if TYPE_CHECKING:
     from saltern.config import TrainSpec
+    from saltern.frames import Frames
     from saltern.learning import Group
 
 
@@ -55,6 +57,14 @@ def add_to(commands: Any) -> None:
     observe.add_argument("trajectories", type=Path, nargs="+")
     observe.add_argument("output", type=Path)
     observe.add_argument("--errors", type=Path, metavar="FILE", help="what `evaluate` found: how far to trust forces")
+    observe.add_argument(
+        "--teacher",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="FILE",
+        help="labels of the same system by a teacher that moves: what its own liquid is like",
+    )
     add_spec(observe)
     observe.set_defaults(run=_observe)
 
@@ -143,7 +153,7 @@ def _simulate(options: argparse.Namespace) -> None:
 
 def _observe(options: argparse.Namespace) -> None:
     from saltern.config import ObserveSpec
-    from saltern.observables import MEASURED, measure, outside
+    from saltern.observables import MEASURED, beside_teacher, measure, outside
     from saltern.store import read_json, read_trajectories, write_json
 
     config = parsed(ObserveSpec, options.spec).observe
@@ -154,7 +164,20 @@ def _observe(options: argparse.Namespace) -> None:
     )  # fmt: skip
     if options.errors:
         measured["outside"] = outside(replicas, read_json(options.errors).get("calibration"), config.blocks)
+    if options.teacher:
+        teacher = [frames for path in options.teacher for frames in _accepted(path)]
+        measured["teacher"] = beside_teacher(replicas, teacher, config.rdf_bin_A, config.blocks)
     write_json(options.output, measured)
+
+
+def _accepted(labels: Path) -> Iterator[Frames]:
+    """The accepted frames of every trajectory in a file of labels."""
+    from saltern.store import read_frames
+
+    frames = read_frames(labels)
+    frames = frames.select(frames["accepted"])
+    for trajectory in dict.fromkeys(frames["trajectory"].tolist()):
+        yield frames.select(frames["trajectory"] == trajectory)
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ from saltern.observables.conservation import energy_drift, kinetic_temperature
 from saltern.observables.coordination import coordination_number, first_peak
 from saltern.observables.diffusion import Diffusion, diffusion, finite_size_correction, water_viscosity
 from saltern.observables.ions import ion_centres
+from saltern.observables.likeness import Likeness, likeness
 from saltern.observables.nucleation import Crystallisation, crystallisation
 from saltern.observables.pmf import mean_force
 from saltern.observables.rdf import RadialDistribution, radial_distribution
@@ -120,21 +121,63 @@ def measure(
     return result
 
 
+def beside_teacher(
+    replicas: Sequence[Frames], teacher: Sequence[Frames], rdf_bin_A: float, blocks: int
+) -> list[dict[str, Any]]:
+    """Compare g(r) with that in the teacher's own trajectories.
+
+    Args:
+        replicas: as for `measure`.
+        teacher: labelled frames of a teacher that moves, of the same atoms, one set for each of its trajectories.
+        rdf_bin_A: bin width in Å.
+        blocks: blocks that each trajectory is cut into for standard errors.
+
+    Returns:
+        for each pair 'pair', 'r' and 'g' of the teacher, 'heights' of both first peaks, and what `likeness` says;
+        nothing where either has no two frames.
+    """
+    replicas, teacher = ([frames for frames in side if len(frames) > 1] for side in (replicas, teacher))
+    if not replicas or not teacher:
+        return []
+    ours, theirs = (
+        _pairs([_still(frames) for frames in side], _groups(side[0]), rdf_bin_A, blocks) for side in (replicas, teacher)
+    )
+    return [
+        {
+            "pair": [a.name, b.name],
+            "r": _curve(other.r, unit="Å"),
+            "g": _curve(other.g, other.error),
+            "heights": [_height(found), _height(other)],
+            **_likeness_entry(likeness(found, other)),
+        }
+        for (a, b, found), (_, _, other) in zip(ours, theirs, strict=True)
+    ]
+
+
+def _height(rdf: RadialDistribution) -> dict[str, Any]:
+    peak = first_peak(rdf)
+    return _number(peak[1] if peak else None)
+
+
+def _likeness_entry(found: Likeness) -> dict[str, Any]:
+    return {"difference": _number(found.difference), "noise": _number(found.noise), "last": _number(found.last, "Å")}
+
+
 def _trajectory(frames: Frames) -> Trajectory:
     """Plain arrays of one replica."""
-    from ase.data import atomic_masses
-
-    numbers, times = frames.of(0, "numbers"), frames["time"]
+    times = frames["time"]
     gaps = np.diff(times)
     if not np.allclose(gaps, gaps[0], rtol=1e-6, atol=1e-6) or gaps[0] <= 0:
         raise SalternError("the frames of a trajectory must be at equal distances in time")
-    return Trajectory(
-        frames.stacked("positions"),
-        frames["cell"],
-        frames.of(0, "molecules"),
-        np.asarray(atomic_masses[numbers]),
-        float((times[-1] - times[0]) / (len(times) - 1)),
-    )
+    return replace(_still(frames), interval=float((times[-1] - times[0]) / (len(times) - 1)))
+
+
+def _still(frames: Frames) -> Trajectory:
+    """Plain arrays of frames whose times do not matter."""
+    from ase.data import atomic_masses
+
+    masses = np.asarray(atomic_masses[frames.of(0, "numbers")])
+    return Trajectory(frames.stacked("positions"), frames["cell"], frames.of(0, "molecules"), masses, np.nan)
 
 
 def _groups(frames: Frames) -> list[_Group]:

@@ -203,6 +203,26 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class LikenessRow:
+    """How like g(r) of one pair in one system is to the teacher's."""
+
+    system: str
+    pair: tuple[str, str]
+    difference: Measured
+    """Root mean square, from 2 Å on."""
+    noise: float | None
+    """What of it the noise of both would make."""
+    last: float
+    """Å, up to which they are compared."""
+    height: Measured
+    """First peak of the student."""
+    teacher_height: Measured
+    r: Array
+    g: Array
+    """The teacher's."""
+
+
+@dataclass(frozen=True)
 class MeanForceCurve:
     """Potential of mean force of one pair of ions in one system, (point,) in kT, where g(r) tells it."""
 
@@ -305,6 +325,7 @@ class LevelData:
     """By system, eV/atom, each relative to the system's mean."""
     learning: tuple[LearningCurve, ...] = ()
     curves: tuple[Curve, ...] = ()
+    likeness: tuple[LikenessRow, ...] = ()
     mean_forces: tuple[MeanForceCurve, ...] = ()
     properties: tuple[PropertyRow, ...] = ()
     health: tuple[HealthRow, ...] = ()

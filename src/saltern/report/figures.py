@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from saltern.fields import FIELDS
-from saltern.report.data import Calibration, Curve, LearningCurve, MeanForceCurve, Parity, PropertyRow
+from saltern.report.data import Calibration, Curve, LearningCurve, LikenessRow, MeanForceCurve, Parity, PropertyRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +62,13 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def radial_distributions(key: str, title: str, curves: Sequence[tuple[Curve, int]], experiment: float | None) -> str:
+def radial_distributions(
+    key: str,
+    title: str,
+    curves: Sequence[tuple[Curve, int]],
+    experiment: float | None,
+    teacher: Sequence[LikenessRow] = (),
+) -> str:
     """g(r) of one pair with its error bands.
 
     Args:
@@ -70,6 +76,7 @@ def radial_distributions(key: str, title: str, curves: Sequence[tuple[Curve, int
         title: the pair.
         curves: each with the number of its colour.
         experiment: position of the first peak in Å, marked above the axis.
+        teacher: what it is compared with, drawn as broken lines.
     """
     with _figure(key, _spoken_curves(title, curves)) as (axes, svg):
         axes.axhline(1, color=_RULE, linewidth=0.8, zorder=0)
@@ -78,6 +85,8 @@ def radial_distributions(key: str, title: str, curves: Sequence[tuple[Curve, int
             r, g, error = curve.r[shown], curve.g[shown], np.nan_to_num(curve.error[shown])
             axes.fill_between(r, g - error, g + error, color=_series(colour), alpha=0.22, linewidth=0)
             axes.plot(r, g, color=_series(colour))
+        for row in teacher:
+            axes.plot(row.r, row.g, color=_INK, linewidth=0.8, linestyle=(0, (4, 2)))
         if experiment is not None:
             axes.axvline(experiment, color=_INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
         axes.set(title=title, xlabel="r (Å)", ylabel="g(r)", xlim=(_SHORTEST, None), ylim=(0, None))

@@ -29,7 +29,7 @@ from saltern.report.data import (
     ReportData,
     SystemRow,
 )
-from saltern.report.properties import curves, health, mean_forces, property_rows
+from saltern.report.properties import curves, health, likeness_rows, mean_forces, property_rows
 from saltern.report.snapshot import snapshot
 from saltern.store import last_frame, ledger_of, open_release, read_frames, read_json, read_metadata
 
@@ -133,6 +133,7 @@ def _level(directory: Path, systems: Sequence[SystemRow], states: Sequence[Syste
         energy_parity=tuple(_parity(errors["energy_parity"])),
         learning=learning,
         curves=tuple(curve for s in states for curve in curves(s, measured[s.id])),
+        likeness=tuple(row for s in states for row in likeness_rows(s, measured[s.id])),
         mean_forces=tuple(curve for s in states for curve in mean_forces(s, measured[s.id])),
         properties=tuple(row for s in states for row in property_rows(s, measured[s.id])),
         health=tuple(health(s, measured[s.id], _stopped(about[s.id])) for s in states),

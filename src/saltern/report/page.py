@@ -74,6 +74,7 @@ def summary(data: ReportData) -> str:
             f"  {_accuracy(level)}; {words.simulated(level)} simulated",
         ]
         lines += [f"  {line}" for line in words.trust(level)]
+        lines += [f"  {data.system(row.system).label}: {words.like(row)}" for row in level.likeness]
         lines += [f"  {data.system(row.system).label}: {row.stopped}" for row in level.health if row.stopped]
         lines += [f"  {data.system(row.system).label}: {words.left(row)}" for row in level.health if row.left]
         lines += [f"  {data.system(s).label}: {'; '.join(parts)}" for s, parts in _measured(level).items()]
@@ -154,7 +155,8 @@ def _structure(data: ReportData, level: LevelData, suffix: str) -> list[dict[str
             mark = next((k.value for k in known if k is not None), None)
             layers = [(c, colours[c.system]) for c in sorted(of_pair, key=lambda c: colours[c.system])]
             key = f"rdf-{suffix}-{order}-{len(panels)}"
-            panels.append(figures.radial_distributions(key, pair.replace("-", "–"), layers, mark))
+            teacher = [row for row in level.likeness if row.system in systems and "-".join(row.pair) == pair]
+            panels.append(figures.radial_distributions(key, pair.replace("-", "–"), layers, mark, teacher))
         legend = [(number % figures.SERIES, f"{data.system(s).temperature:g} K") for s, number in colours.items()]
         shown.append({"title": electrolyte, "salt": coldest.salt, "legend": legend, "panels": panels})
     return shown

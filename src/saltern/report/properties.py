@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from saltern.report.data import Curve, HealthRow, MeanForceCurve, Measured, PropertyRow, SystemRow
+from saltern.report.data import Curve, HealthRow, LikenessRow, MeanForceCurve, Measured, PropertyRow, SystemRow
 from saltern.report.experiment import Experiment, experiment
 
 PMF_ERROR = 1.0
@@ -27,6 +27,24 @@ def curves(system: SystemRow, measured: Mapping[str, Any]) -> list[Curve]:
             np.array(entry["g"]["error"], dtype=np.float64),
         )
         for entry in measured.get("rdf", [])
+    ]
+
+
+def likeness_rows(system: SystemRow, measured: Mapping[str, Any]) -> list[LikenessRow]:
+    """What tells the student's liquid from the teacher's, where its frames are one."""
+    return [
+        LikenessRow(
+            system.id,
+            (entry["pair"][0], entry["pair"][1]),
+            _measured(entry["difference"]),
+            entry["noise"]["value"],
+            entry["last"]["value"],
+            _measured(entry["heights"][0]),
+            _measured(entry["heights"][1]),
+            np.array(entry["r"]["values"], dtype=np.float64),
+            np.array(entry["g"]["values"], dtype=np.float64),
+        )
+        for entry in measured.get("teacher", [])
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from saltern.report.data import CostRow, HealthRow, LevelData, Measured, MemberRow
+from saltern.report.data import CostRow, HealthRow, LevelData, LikenessRow, Measured, MemberRow
 
 MISSING = "–"
 _LOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -33,6 +33,12 @@ def plus_minus(measured: Measured | None, digits: int = 3) -> str:
         return number(value, digits)
     decimals = min(6, max(0, 1 - math.floor(math.log10(error))))
     return f"{value:.{decimals}f} ± {error:.{decimals}f}".replace("-", "−")
+
+
+def like(row: LikenessRow) -> str:
+    """How far g(r) of a pair is from the teacher's."""
+    pair = "-".join(row.pair)
+    return f"g(r) of {pair} differs from the teacher's by {plus_minus(row.difference)}, noise {number(row.noise, 2)}"
 
 
 def percent(share: Measured | None) -> str:
