@@ -65,6 +65,11 @@ class Network(nn.Module):
         energies = atoms.new_zeros(graph.systems).index_add(0, graph.system_index, atoms)
         return energies if self.pair is None else energies + self.pair(graph)
 
+    def learned(self) -> dict[str, Tensor]:
+        """What was learned, by name: weights, and the coefficients of splines. All else follows from the arguments."""
+        splines = {} if self.pair is None else {"pair.coefficients": self.pair.coefficients}
+        return {**dict(self.named_parameters()), **splines}
+
     def atomic(self, graph: Graph) -> Tensor:
         """What the readout gives for each atom, (atom,), before scale and shift."""
         return self.contributions(graph).sum(1)

@@ -188,7 +188,7 @@ def save(path: Path, network: Network, about: Mapping[str, Any]) -> None:
         "package": package(network.config.network),
         **about,
     }
-    weights = {name: weight.detach().cpu().contiguous() for name, weight in network.state_dict().items()}
+    weights = {name: weight.detach().cpu().contiguous() for name, weight in network.learned().items()}
     with whole_file(path) as temporary:
         save_file(weights, temporary, metadata={"saltern": json.dumps(header, sort_keys=True)})
 
@@ -217,8 +217,7 @@ def _read(path: Path, device: torch.device) -> tuple[Network, dict[str, Any]]:
     )
     try:
         network.load_state_dict(weights, strict=False)
-        # what other packages keep beside their weights follows from the description
-        if set(weights) != {name for name, _ in network.named_parameters()}:
+        if set(weights) != set(network.learned()):
             raise RuntimeError
     except RuntimeError as error:
         raise UserError(f"{path}: its weights are not those of the network it describes") from error
