@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -391,5 +391,10 @@ def test_what_a_network_cannot_take_is_refused(demo: dict[str, Any], student: di
 
 
 def test_networks_of_other_packages_have_environments_of_their_own() -> None:
-    assert StudentConfig().environment == StudentConfig(network="cartesian").environment == "core"
-    assert StudentConfig(network="mace", correlation=2).environment == "mace"
+    networks = get_args(StudentConfig.model_fields["network"].annotation)
+    found = {network: StudentConfig(network=network).environment for network in networks}
+    assert {network for network, environment in found.items() if environment == "core"} == {
+        "equivariant", "cartesian", "pair",
+    }  # fmt: skip
+    for environment in found.values():
+        assert (ROOT / f"envs/{environment}.yaml").is_file()

@@ -255,7 +255,7 @@ class StudentConfig(Section):
     @property
     def environment(self) -> str:
         """The environment of `envs/` in which it is trained and used."""
-        return "core" if self.network in ("equivariant", "cartesian") else self.network
+        return "core" if self.network in ("equivariant", "cartesian", "pair") else self.network
 
 
 class TrainConfig(Section):
