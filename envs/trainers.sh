@@ -14,7 +14,9 @@ environment() { # environment NAME
   lock=$(dirname "$0")/$1.lock.txt
   cmp --quiet "$lock" "$place/ready" && return
   "$venv/bin/python" -m venv "$place"
-  echo "$packages" >"$("$place/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/saltern.pth"
+  # a site directory, not a plain path, for what is installed there as a link (Saltern itself) is found by its .pth files
+  echo "import site; site.addsitedir('$packages')" \
+    >"$("$place/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/saltern.pth"
   "$place/bin/pip" install --quiet --no-deps --no-warn-conflicts --disable-pip-version-check --requirement "$lock"
   cp "$lock" "$place/ready"
 }
