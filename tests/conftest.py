@@ -94,7 +94,7 @@ class Here:
         """Run the campaign to its end; returns what was said."""
         run = self.start(campaign, snakefile, *options, handed_on=handed_on, log="finish.log")
         try:
-            assert run.wait(600) == 0, self.said("finish.log")
+            assert run.wait(1500) == 0, self.said("finish.log")
         finally:
             run.kill()
         return self.said("finish.log")

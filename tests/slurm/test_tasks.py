@@ -47,7 +47,7 @@ def snakemake(profile: str, place: Path, environment: Environment, *arguments: s
     done = subprocess.run(
         ["snakemake", "--profile", ROOT / "profiles" / profile, "--snakefile", ROOT / "Snakefile",
          "--configfile", place / "campaign.yaml", "--directory", place, "--cores", "2", *arguments],
-        check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600,
+        check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1500,
         env={**environment, "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout

@@ -166,7 +166,7 @@ def test_a_preempted_job_that_slurm_does_not_requeue_is_submitted_anew(
 
 @pytest.mark.slurm
 def test_a_whole_campaign_runs(whole: Any) -> None:
-    assert whole.run.wait(600) == 0, whole.said()
+    assert whole.run.wait(1500) == 0, whole.said()
     assert (whole.place / "results/tiny/report.html").is_file()
 
 

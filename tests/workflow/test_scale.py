@@ -29,7 +29,7 @@ def dry_run(place: Path, *arguments: str | Path, configfile: Path = MILLION) -> 
     return subprocess.run(
         [Path(sys.executable).parent / "snakemake", "--dry-run", "--snakefile", ROOT / "Snakefile",
          "--directory", place, "--configfile", configfile, *arguments],
-        check=False, capture_output=True, text=True, timeout=500,
+        check=False, capture_output=True, text=True, timeout=1500,
         env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
     )  # fmt: skip
 

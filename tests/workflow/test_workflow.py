@@ -49,7 +49,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         return subprocess.run(
             [binaries / "snakemake", "--profile", ROOT / "profiles/local", "--snakefile", ROOT / "Snakefile",
              "--directory", place, "--configfile", configfile, "--cores", "2", *arguments],
-            check=False, capture_output=True, text=True, cwd=place, timeout=500,
+            check=False, capture_output=True, text=True, cwd=place, timeout=1500,
             env={**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}"},
         )  # fmt: skip
 
