@@ -6,9 +6,10 @@ import torch
 
 from saltern.config import StudentConfig
 from saltern.frames import Frames
-from saltern.learning import explained
 from saltern.learning.dataset import Examples
+from saltern.learning.explained import explained
 from saltern.learning.group import ALONE
+from saltern.learning.members import evaluated
 from saltern.learning.pairs import fit_pairs
 from saltern.potentials import Network, PairSpline, Potential
 
@@ -30,6 +31,10 @@ def best_pairs(frames: Frames, held) -> PairSpline:
     return fit_pairs(data, CUTOFF, np.ones(len(frames)), ALONE)[0]
 
 
+def rows_of(potential: Potential, training, test: Frames) -> list:
+    return explained(potential, evaluated(potential, test), training, test)
+
+
 @pytest.fixture(scope="module")
 def frames(liquid) -> Frames:
     return liquid(432, NOISE)
@@ -37,7 +42,7 @@ def frames(liquid) -> Frames:
 
 def test_who_says_nothing_leaves_everything_and_pairs_leave_the_noise(frames, held) -> None:
     training, test = frames.select(range(384)), frames.select(range(384, 432))
-    rows = explained(student(), held(training), test, "compare")
+    rows = rows_of(student(), held(training), test)
     assert [row["what"] for row in rows] == ["force", "force on Na", "force on Cl"]
     whole = rows[0]
     assert whole["loss"]["value"] == pytest.approx(1, abs=1e-12)
@@ -51,15 +56,15 @@ def test_who_says_nothing_leaves_everything_and_pairs_leave_the_noise(frames, he
 
 def test_the_best_pairs_gain_nothing_over_themselves_and_the_truth_does(frames, held, liquid) -> None:
     training, test = frames.select(range(384)), frames.select(range(384, 432))
-    same = explained(student(best_pairs(training, held).coefficients), held(training), test, "compare")[0]
+    same = rows_of(student(best_pairs(training, held).coefficients), held(training), test)[0]
     assert same["gain"]["value"] == pytest.approx(0, abs=1e-9)
     assert same["gain"]["error"] < 1e-9 < same["loss"]["error"], "draws are the same for both"
     few = training.select(range(12))
     truth = best_pairs(liquid(60), held)
-    gain = explained(student(truth.coefficients), held(few), test, "compare")[0]["gain"]
+    gain = rows_of(student(truth.coefficients), held(few), test)[0]["gain"]
     assert gain["value"] > 2 * gain["error"] > 0, "splines fitted to few noisy frames are worse than the truth"
 
 
 def test_the_error_of_a_single_frame_is_not_known(frames, held) -> None:
-    row = explained(student(), held(frames.select(range(24))), frames.select([0]), "compare")[0]
+    row = rows_of(student(), held(frames.select(range(24))), frames.select([0]))[0]
     assert row["loss"]["error"] is None

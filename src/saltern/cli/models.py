@@ -122,15 +122,13 @@ def _train_here(options: argparse.Namespace, spec: TrainSpec) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from saltern.learning import explained, held_out_errors
+    from saltern.learning import held_out_errors
     from saltern.potentials import Potential
     from saltern.store import open_release, write_json
 
     release, potential = open_release(options.release), Potential.load(options.potentials)
     frames = release.frames("test")
-    errors = held_out_errors(potential, frames, "evaluate")
-    rows = explained(potential, release.reader("train"), frames, "compare with pairs")
-    write_json(options.output, {**errors, "explained": rows})
+    write_json(options.output, held_out_errors(potential, frames, "evaluate", release.reader("train")))
 
 
 def _simulate(options: argparse.Namespace) -> None:
@@ -172,12 +170,10 @@ def _observe(options: argparse.Namespace) -> None:
 
 def _accepted(labels: Path) -> Iterator[Frames]:
     """The accepted frames of every trajectory in a file of labels."""
-    from saltern.store import read_frames
+    from saltern.store import read_trajectories
 
-    frames = read_frames(labels)
-    frames = frames.select(frames["accepted"])
-    for trajectory in dict.fromkeys(frames["trajectory"].tolist()):
-        yield frames.select(frames["trajectory"] == trajectory)
+    for frames in read_trajectories(labels):
+        yield frames.select(frames["accepted"])
 
 
 def _report(options: argparse.Namespace) -> None:

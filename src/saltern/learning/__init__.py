@@ -1,7 +1,6 @@
 """Learning: from a dataset release to a committee of networks, and how wrong they are."""
 
 from saltern.learning.errors import held_out_errors
-from saltern.learning.explained import explained
 from saltern.learning.group import ALONE, Group, LostProcessError, joined
 from saltern.learning.stream import Loader, ReleaseFrames, ShuffledShare
 from saltern.learning.train import train
@@ -13,7 +12,6 @@ __all__ = [
     "LostProcessError",
     "ReleaseFrames",
     "ShuffledShare",
-    "explained",
     "held_out_errors",
     "joined",
     "train",

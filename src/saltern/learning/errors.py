@@ -11,16 +11,21 @@ from saltern.errors import UserError
 from saltern.frames import Array, Frames
 from saltern.learning.calibration import calibration, number, usual_spread
 from saltern.learning.environments import CLASSES, environments
+from saltern.learning.explained import explained
 from saltern.learning.jackknife import group_sums, jackknife
 from saltern.learning.members import Found, evaluated, member_rows
+from saltern.learning.resampling import names
 from saltern.potentials import Potential
 from saltern.progress import track
+from saltern.store import FrameReader
 
 PLOTTED_ATOMS = 7000
 """Atoms in the parity plot of forces; more would only make the page heavy."""
 
 
-def held_out_errors(potential: Potential, frames: Frames, what: str) -> dict[str, Any]:
+def held_out_errors(
+    potential: Potential, frames: Frames, what: str, training: FrameReader | None = None
+) -> dict[str, Any]:
     """Errors of the first member plus its baseline against the labels, and what the committee's spread tells of them.
 
     Standard errors are over trajectories, by leaving out one at a time, for frames of one are not independent; of a
@@ -32,6 +37,7 @@ def held_out_errors(potential: Potential, frames: Frames, what: str) -> dict[str
         potential: the committee.
         frames: labelled frames.
         what: the task, for progress lines.
+        training: the frames that it was trained on, for what it explains beside pairs.
 
     Returns:
         'errors': rows with what, rmse and mae (each a value and its standard error), the reference's own root mean
@@ -40,7 +46,7 @@ def held_out_errors(potential: Potential, frames: Frames, what: str) -> dict[str
         `environments`. 'calibration': None, or what `calibration` says and 'usual', the spread that 99 % of the atoms
         of each element keep below in systems that were trained on. 'members': see `member_rows`. 'force_parity': by
         element, reference and predicted components (eV/Å), thinned; 'energy_parity': by system, energies per atom
-        relative to the mean (eV).
+        relative to the mean (eV). 'explained', with `training`: see `explained`.
 
     Raises:
         UserError: when there are no frames.
@@ -49,21 +55,21 @@ def held_out_errors(potential: Potential, frames: Frames, what: str) -> dict[str
         raise UserError("no frames are held out as test; raise collect.test_fraction")
     found = evaluated(potential, track(frames, what, len(frames)))
     energies = found.energies / frames.atom_counts
+    group = _per_atom(frames, trajectories(frames))
     return {
-        "errors": [*_force_rows(frames, found), *_energy_rows(frames, energies)],
-        "environments": _environment_rows(frames, found),
-        "calibration": _calibration(potential, frames, found),
+        "errors": [*_force_rows(frames, found, group), *_energy_rows(frames, energies)],
+        "environments": _environment_rows(frames, found, group),
+        "calibration": _calibration(potential, frames, found, group),
         "members": member_rows(found, frames, trajectories(frames)),
         "force_parity": _force_parity(frames, found.forces),
         "energy_parity": _energy_parity(frames, energies),
+        **({} if training is None else {"explained": explained(potential, found, training, frames)}),
     }
 
 
 def trajectories(frames: Frames) -> Array:
     """Number of the trajectory that each frame is of, (frame,)."""
-    names = np.stack([frames["system"], frames["trajectory"]], 1)
-    _, number = np.unique(names, axis=0, return_inverse=True)
-    return np.asarray(number).ravel()
+    return np.unique(names(frames["system"], frames["trajectory"]), return_inverse=True)[1]
 
 
 def _per_atom(frames: Frames, values: Array) -> Array:
@@ -71,28 +77,28 @@ def _per_atom(frames: Frames, values: Array) -> Array:
     return np.repeat(values, frames.atom_counts, axis=0)
 
 
-def _force_rows(frames: Frames, found: Found) -> list[dict[str, Any]]:
+def _force_rows(frames: Frames, found: Found, group: Array) -> list[dict[str, Any]]:
     """Over all atoms, then by element."""
     from ase.data import chemical_symbols
 
     numbers = frames["numbers"]
-    rows = [_force_row("force", frames, found, np.ones(len(numbers), bool))]
+    rows = [_force_row("force", frames, found, group, np.ones(len(numbers), bool))]
     for z in np.unique(numbers):
-        rows.append(_force_row(f"force on {chemical_symbols[z]}", frames, found, numbers == z))
+        rows.append(_force_row(f"force on {chemical_symbols[z]}", frames, found, group, numbers == z))
     return rows
 
 
-def _environment_rows(frames: Frames, found: Found) -> list[dict[str, Any]]:
+def _environment_rows(frames: Frames, found: Found, group: Array) -> list[dict[str, Any]]:
     """By where an ion is, as far as frames say what is an ion."""
     if not {"charges", "molecules"} <= set(frames.arrays):
         return []
     of = environments(frames)
-    return [_force_row(f"force on {CLASSES[c]}", frames, found, of == c) for c in np.unique(of)]
+    return [_force_row(f"force on {CLASSES[c]}", frames, found, group, of == c) for c in np.unique(of)]
 
 
-def _force_row(what: str, frames: Frames, found: Found, of: Array) -> dict[str, Any]:
-    """One comparison of the forces on some of the atoms."""
-    reference, trajectory = frames["forces"][of], _per_atom(frames, trajectories(frames))[of]
+def _force_row(what: str, frames: Frames, found: Found, group: Array, of: Array) -> dict[str, Any]:
+    """One comparison of the forces on some of the atoms; `group` (atom,) numbers their trajectories."""
+    reference, trajectory = frames["forces"][of], group[of]
     alone = 1000 * (found.baseline[of] - reference)
     row = _row(what, found.forces[of], reference, trajectory)
     row["baseline"] = _resampled(alone**2, trajectory, np.sqrt)
@@ -101,7 +107,7 @@ def _force_row(what: str, frames: Frames, found: Found, of: Array) -> dict[str, 
     return row
 
 
-def _calibration(potential: Potential, frames: Frames, found: Found) -> dict[str, Any] | None:
+def _calibration(potential: Potential, frames: Frames, found: Found, group: Array) -> dict[str, Any] | None:
     """What the spread of a committee is worth; nothing of a lone network."""
     if found.spreads is None:
         return None
@@ -109,7 +115,7 @@ def _calibration(potential: Potential, frames: Frames, found: Found) -> dict[str
     known = np.isin(frames["system"], list(potential.permittivities))
     usual = _per_atom(frames, known if known.any() else np.ones(len(frames), bool))
     return {
-        **calibration(errors, found.spreads, _per_atom(frames, trajectories(frames))),
+        **calibration(errors, found.spreads, group),
         "usual": usual_spread(frames["numbers"][usual], found.spreads[usual]),
     }
 

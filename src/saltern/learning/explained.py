@@ -13,12 +13,12 @@ import numpy as np
 import torch
 
 from saltern.frames import Array, Frames
-from saltern.learning.dataset import Examples, examples, targets
+from saltern.learning.dataset import Examples, examples
 from saltern.learning.group import ALONE
+from saltern.learning.members import Found
 from saltern.learning.pairs import fit_pairs
 from saltern.learning.resampling import names, units
-from saltern.potentials import Batch, PairSpline, Potential
-from saltern.progress import track
+from saltern.potentials import PairSpline, Potential
 from saltern.store import FrameReader
 
 RESAMPLES = 1000
@@ -29,14 +29,14 @@ PAIR_FRAMES = 5000
 as many of so many labels (a million or so) adds about that share, 1e-4 to 1e-3, of itself to the error."""
 
 
-def explained(potential: Potential, training: FrameReader, frames: Frames, what: str) -> list[dict[str, Any]]:
+def explained(potential: Potential, found: Found, training: FrameReader, frames: Frames) -> list[dict[str, Any]]:
     """Normalised losses on held-out frames, of the first member and of splines of pairs.
 
     Args:
         potential: the committee.
+        found: what it gives for the held-out frames.
         training: the frames that it was trained on.
         frames: held-out frames with labels.
-        what: the task, for progress lines.
 
     Returns:
         Rows for 'force' and for the force on each element, with `loss` of the student, `pairs` of the splines, with the
@@ -45,10 +45,9 @@ def explained(potential: Potential, training: FrameReader, frames: Frames, what:
     """
     from ase.data import chemical_symbols
 
-    left = targets(frames, potential.baseline).forces
-    off = [_errors(potential, frame) for frame in track(frames, what, len(frames))]
+    left, off = frames["forces"] - found.baseline, frames["forces"] - found.forces
     pairs = left - _pair_forces(_best_pairs(potential, training), frames, potential.species)
-    squares = np.stack([(array**2).sum(1) for array in (left, np.concatenate(off), pairs)], 1)
+    squares = np.stack([(array**2).sum(1) for array in (left, off, pairs)], 1)
     unit = np.repeat(units(names(frames["system"], frames["trajectory"])), frames.atom_counts)
     numbers = frames["numbers"]
     rows = [_row("force", squares, unit)]
@@ -58,12 +57,6 @@ def explained(potential: Potential, training: FrameReader, frames: Frames, what:
 def _elements(numbers: Array) -> list[tuple[int, Array]]:
     """Atomic numbers, and which atoms are of each."""
     return [(int(z), numbers == z) for z in np.unique(numbers)]
-
-
-def _errors(potential: Potential, frame: Frames) -> Array:
-    """Of the first member's forces, (atom, 3) in eV/Å."""
-    errors: Array = frame["forces"] - potential.evaluate(Batch.of(frame, potential.device)).forces.cpu().numpy()
-    return errors
 
 
 def _best_pairs(potential: Potential, training: FrameReader) -> PairSpline:
