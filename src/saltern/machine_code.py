@@ -7,15 +7,14 @@ Saltern alone: no file of a user can bring code.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
 import shutil
 import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 
 from saltern.progress import say
+from saltern.store import text_hash, whole_file
 
 FLAGS = ("-O2", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-std=gnu11", "-shared", "-fPIC", "-w")
 """None of them lets sums be taken in another order: the same machine gives the same bits."""
@@ -33,26 +32,16 @@ def compiled(text: str) -> ctypes.CDLL | None:
     if found is None:
         return _without(f"there is no C compiler '{os.environ.get('CC', 'cc')}'")
     try:
-        told = "\n".join([*FLAGS, str(Path(found).resolve()), _processor(), text])
-        path = _cache_directory() / f"{hashlib.sha256(told.encode()).hexdigest()}.so"
+        path = _cache_directory() / f"{text_hash(text, *FLAGS, str(Path(found).resolve()), _processor())}.so"
         if not path.exists():
-            _compile(found, text, path)
+            with whole_file(path) as temporary:
+                command = [found, *FLAGS, "-x", "c", "-", "-o", str(temporary), "-lm"]
+                subprocess.run(command, input=text.encode(), check=True, capture_output=True)
         return ctypes.CDLL(str(path))
     except subprocess.CalledProcessError:
         return _without(f"'{found}' failed")
     except (OSError, RuntimeError) as error:
         return _without(str(error))
-
-
-def _compile(found: str, text: str, path: Path) -> None:
-    """Make a library beside its place, so that others see a whole one or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as place:
-        made = Path(place) / path.name
-        subprocess.run(
-            [found, *FLAGS, "-x", "c", "-", "-o", made, "-lm"], input=text.encode(), check=True, capture_output=True
-        )
-        made.replace(path)
 
 
 @cache

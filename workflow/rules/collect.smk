@@ -2,11 +2,7 @@ rule collect:
     """One system's accepted and quarantined frames; its ledger must close."""
     input:
         system="results/{campaign}/systems/{system}.h5",
-        labels=lambda wildcards: expand(
-            "results/{campaign}/{level}/labels/{system}/{batch}.h5",
-            batch=batches(wildcards.level, wildcards.system),
-            allow_missing=True,
-        ),
+        labels=lambda wildcards: labels_of(wildcards.level, wildcards.system),
     output:
         directory("results/{campaign}/{level}/collected/{system}"),
     log:

@@ -160,17 +160,19 @@ def where_labelled(pattern, systems):
     )
 
 
+def labels_of(level, system):
+    """The labels of a system that are made at a level."""
+    pattern = "results/{campaign}/{level}/labels/{system}/{batch}.h5"
+    return expand(pattern, campaign=CAMPAIGN.campaign, level=level, system=system, batch=batches(level, system))
+
+
 def liquid_of_teacher(wildcards):
     """Labels of a teacher that moves, of the same system at the same temperature: what its own liquid is like."""
     level = LEVELS[wildcards.level]
     system, kelvin = states(level.name)[wildcards.state]
     if not level.moving or not SYSTEMS[system].labelled or kelvin != SYSTEMS[system].temperature:
         return []
-    source = LABELLED_AT[level.name]
-    return expand(
-        "results/{campaign}/{source}/labels/{system}/{batch}.h5",
-        campaign=wildcards.campaign, source=source, system=system, batch=batches(source, system),
-    )
+    return labels_of(LABELLED_AT[level.name], system)
 
 
 def potentials_of(level):

@@ -231,13 +231,17 @@ class Campaign(Section):
 
     def above(self, level: Level) -> Level | None:
         """The level whose student teaches another one, None where there is none."""
-        asked = level.teacher.level if isinstance(level.teacher, LevelTeacher) else None
-        return next((other for other in self.levels if other.name == asked), None)
+        return self._named(level.teacher)
 
     def student(self, teacher: Teacher) -> StudentConfig | None:
         """The student that a teacher is, None where it is none."""
+        level = self._named(teacher)
+        return level.student if level else None
+
+    def _named(self, teacher: Teacher) -> Level | None:
+        """The level that a teacher names."""
         asked = teacher.level if isinstance(teacher, LevelTeacher) else None
-        return next((level.student for level in self.levels if level.name == asked), None)
+        return next((level for level in self.levels if level.name == asked), None)
 
     def problems(self) -> list[Problem]:
         """What is wrong across sections, though each section is right by itself."""
