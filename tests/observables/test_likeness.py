@@ -5,7 +5,7 @@ import pytest
 
 from saltern.errors import SalternError
 from saltern.frames import Frames
-from saltern.observables import RadialDistribution, beside_teacher
+from saltern.observables import RadialDistribution, measure
 from saltern.observables.likeness import likeness
 
 R = np.arange(0.05, 12, 0.1)
@@ -54,10 +54,10 @@ def gas(count: int, seed: int) -> Frames:
 
 def test_frames_of_a_teacher_need_no_even_times_and_a_lone_one_says_nothing() -> None:
     even = gas(400, 0).with_arrays(time=np.arange(400.0))
-    found = beside_teacher([even], [gas(300, 1), gas(1, 2)], 0.2, 5)
+    found = measure([even], [], 0.2, 5, teacher=[gas(300, 1), gas(1, 2)])["teacher"]
     assert [entry["pair"] for entry in found] == [["Na", "Na"], ["Na", "Cl"], ["Cl", "Cl"]]
     for entry in found:
         difference = entry["difference"]["value"]
         assert 0.7 * entry["noise"]["value"] < difference < 1.4 * entry["noise"]["value"]
         assert entry["last"]["value"] == pytest.approx(3.9)
-    assert beside_teacher([even], [gas(1, 2)], 0.2, 5) == []
+    assert "teacher" not in measure([even], [], 0.2, 5, teacher=[gas(1, 2)])

@@ -151,20 +151,18 @@ def _simulate(options: argparse.Namespace) -> None:
 
 def _observe(options: argparse.Namespace) -> None:
     from saltern.config import ObserveSpec
-    from saltern.observables import MEASURED, beside_teacher, measure, outside
+    from saltern.observables import MEASURED, measure, outside
     from saltern.store import read_json, read_trajectories, write_json
 
     config = parsed(ObserveSpec, options.spec).observe
     replicas = [frames for path in options.trajectories for frames in read_trajectories(path, MEASURED)]
+    teacher = [frames for path in options.teacher for frames in _accepted(path)]
     measured = measure(
         replicas, config.properties, config.rdf_bin_A, config.blocks, config.viscosity_mPas, config.crystal_every_ps,
-        config.contact_A,
+        config.contact_A, teacher,
     )  # fmt: skip
     if options.errors:
         measured["outside"] = outside(replicas, read_json(options.errors).get("calibration"), config.blocks)
-    if options.teacher:
-        teacher = [frames for path in options.teacher for frames in _accepted(path)]
-        measured["teacher"] = beside_teacher(replicas, teacher, config.rdf_bin_A, config.blocks)
     write_json(options.output, measured)
 
 

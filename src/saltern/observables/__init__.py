@@ -14,7 +14,7 @@ from saltern.observables.coordination import Coordination, coordination_number, 
 from saltern.observables.crystal import CRYSTAL, Order, first_lasting, octahedral, order, solid_cluster
 from saltern.observables.diffusion import Diffusion, diffusion, finite_size_correction, water_viscosity
 from saltern.observables.environments import Known, environments
-from saltern.observables.measure import MEASURED, beside_teacher, measure
+from saltern.observables.measure import MEASURED, measure
 from saltern.observables.nucleation import Crystallisation, contact_distance, crystallisation, waiting_time
 from saltern.observables.outside import outside
 from saltern.observables.pmf import MeanForce, bjerrum_length, mean_force
@@ -37,7 +37,6 @@ __all__ = [
     "Peak",
     "RadialDistribution",
     "Trajectory",
-    "beside_teacher",
     "bjerrum_length",
     "block_means",
     "contact_distance",

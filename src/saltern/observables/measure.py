@@ -57,6 +57,7 @@ def measure(
     viscosity_mPas: float | None = None,
     crystal_every_ps: float = 1.0,
     contact_A: float | None = None,
+    teacher: Sequence[Frames] = (),
 ) -> dict[str, Any]:
     """Measure properties of one system.
 
@@ -70,11 +71,14 @@ def measure(
         viscosity_mPas: viscosity in the finite-size correction of diffusion, by default that of pure water.
         crystal_every_ps: time between the frames in which crystals are sought.
         contact_A: distance within which a cation and an anion touch, by default the first minimum of their g(r).
+        teacher: labelled frames of a teacher that moves, of the same atoms, one set for each of its trajectories, with
+            which g(r) is compared; their times do not matter.
 
     Returns:
         for each property a list or mapping; every number stands as {"value", "error", "unit"}, every curve as
         {"values", "error", "unit"}, with None where a number or its error is unknown. A "remark" says why a
-        number is missing or should not be trusted.
+        number is missing or should not be trusted. 'teacher', where a trajectory of it has two frames: for each pair
+        the teacher's g(r), 'heights' of both first peaks and what `likeness` says.
 
     Replicas that stopped before their second frame are left out. Diffusion is measured in those that are at least
     half as long as the longest, and not at all where there is no solvent, which is what slows ions.
@@ -95,7 +99,8 @@ def measure(
         "length": _number(sum((len(t) - 1) * t.interval for t in trajectories) / 1000, "ps"),
         "temperature": _number(temperature, "K"),
     }
-    if {"rdf", "coordination", "pmf"} & set(properties):
+    teacher = [frames for frames in teacher if len(frames) > 1]
+    if teacher or {"rdf", "coordination", "pmf"} & set(properties):
         curves = _pairs(trajectories, groups, rdf_bin_A, blocks)
         if "rdf" in properties:
             result["rdf"] = [_rdf_entry(*curve) for curve in curves]
@@ -105,6 +110,11 @@ def measure(
             permittivity = float(replicas[0]["permittivity"][0])
             ions = [curve for curve in curves if curve[0].charge and curve[1].charge]
             result["pmf"] = [_pmf_entry(*curve, permittivity, temperature) for curve in ions]
+        if teacher:
+            theirs = _pairs([_still(frames) for frames in teacher], groups, rdf_bin_A, blocks)
+            result["teacher"] = [
+                _teacher_entry(*curve, other) for curve, (_, _, other) in zip(curves, theirs, strict=True)
+            ]
     if "crystal" in properties:
         centres, signs = ion_centres(*(replicas[0].of(0, name) for name in ("numbers", "charges", "molecules")))
         cations, anions = centres[signs > 0], centres[signs < 0]
@@ -121,37 +131,15 @@ def measure(
     return result
 
 
-def beside_teacher(
-    replicas: Sequence[Frames], teacher: Sequence[Frames], rdf_bin_A: float, blocks: int
-) -> list[dict[str, Any]]:
-    """Compare g(r) with that in the teacher's own trajectories.
-
-    Args:
-        replicas: as for `measure`.
-        teacher: labelled frames of a teacher that moves, of the same atoms, one set for each of its trajectories.
-        rdf_bin_A: bin width in Å.
-        blocks: blocks that each trajectory is cut into for standard errors.
-
-    Returns:
-        for each pair 'pair', 'r' and 'g' of the teacher, 'heights' of both first peaks, and what `likeness` says;
-        nothing where either has no two frames.
-    """
-    replicas, teacher = ([frames for frames in side if len(frames) > 1] for side in (replicas, teacher))
-    if not replicas or not teacher:
-        return []
-    ours, theirs = (
-        _pairs([_still(frames) for frames in side], _groups(side[0]), rdf_bin_A, blocks) for side in (replicas, teacher)
-    )
-    return [
-        {
-            "pair": [a.name, b.name],
-            "r": _curve(other.r, unit="Å"),
-            "g": _curve(other.g, other.error),
-            "heights": [_height(found), _height(other)],
-            **_likeness_entry(likeness(found, other)),
-        }
-        for (a, b, found), (_, _, other) in zip(ours, theirs, strict=True)
-    ]
+def _teacher_entry(a: _Group, b: _Group, rdf: RadialDistribution, teacher: RadialDistribution) -> dict[str, Any]:
+    """One g(r) of the teacher, and how like the student's is to it."""
+    return {
+        "pair": [a.name, b.name],
+        "r": _curve(teacher.r, unit="Å"),
+        "g": _curve(teacher.g, teacher.error),
+        "heights": [_height(rdf), _height(teacher)],
+        **_likeness_entry(likeness(rdf, teacher)),
+    }
 
 
 def _height(rdf: RadialDistribution) -> dict[str, Any]:
