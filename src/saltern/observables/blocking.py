@@ -71,3 +71,8 @@ def estimate(replicas: Sequence[Array], blocks: int) -> Estimate:
     parts = [block_means(np.asarray(series), blocks) for series in replicas]
     mean, error = pooled(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]))
     return Estimate(float(mean), float(error))
+
+
+def plain(value: float) -> float | None:
+    """A float that JSON knows; None where it is not finite."""
+    return float(value) if np.isfinite(value) else None

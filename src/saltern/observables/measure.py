@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from saltern.errors import SalternError
 from saltern.frames import Frames
-from saltern.observables.blocking import Estimate, estimate
+from saltern.observables.blocking import Estimate, estimate, plain
 from saltern.observables.conservation import energy_drift, kinetic_temperature
 from saltern.observables.coordination import coordination_number, first_peak
 from saltern.observables.diffusion import Diffusion, diffusion, finite_size_correction, water_viscosity
@@ -372,14 +372,9 @@ def _drift_entry(replicas: Sequence[Frames], blocks: int) -> dict[str, Any]:
 def _number(value: float | Estimate | None, unit: str = "") -> dict[str, Any]:
     """A number with its standard error; None where it is unknown."""
     known = value if isinstance(value, Estimate) else Estimate(np.nan if value is None else value, np.nan)
-    return {"value": _plain(known.value), "error": _plain(known.error), "unit": unit}
+    return {"value": plain(known.value), "error": plain(known.error), "unit": unit}
 
 
 def _curve(values: Array, error: Array | None = None, unit: str = "") -> dict[str, Any]:
-    curve: dict[str, Any] = {"values": [_plain(v) for v in values], "unit": unit}
-    return curve if error is None else {**curve, "error": [_plain(e) for e in error]}
-
-
-def _plain(value: float) -> float | None:
-    """A float that JSON knows."""
-    return float(value) if np.isfinite(value) else None
+    curve: dict[str, Any] = {"values": [plain(v) for v in values], "unit": unit}
+    return curve if error is None else {**curve, "error": [plain(e) for e in error]}

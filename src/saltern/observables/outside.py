@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saltern.frames import Frames
-from saltern.observables.blocking import estimate
+from saltern.observables.blocking import estimate, plain
 
 Array = NDArray[Any]
 
@@ -41,8 +41,8 @@ def outside(replicas: Sequence[Frames], calibration: Mapping[str, Any] | None, b
     error = factor["value"] * np.sqrt(square.value)
     relative = np.hypot(0.5 * square.error / square.value, (factor["error"] or 0.0) / factor["value"])
     return {
-        "atoms": {"value": share.value, "error": _plain(share.error), "unit": ""},
-        "force_error": {"value": 1000 * float(error), "error": _plain(1000 * error * relative), "unit": "meV/Å"},
+        "atoms": {"value": share.value, "error": plain(share.error), "unit": ""},
+        "force_error": {"value": 1000 * float(error), "error": plain(1000 * error * relative), "unit": "meV/Å"},
         "frames": sum(map(len, series)),
     }
 
@@ -55,8 +55,3 @@ def _of_replica(frames: Frames, usual: Mapping[str, float]) -> Array:
     spread = frames["force_spread"].reshape(len(frames), -1)
     asked = spread[np.isfinite(spread).all(axis=1)].astype(np.float64)
     return np.stack([(asked > limits).mean(axis=1), (asked**2).mean(axis=1) / 3], axis=1)
-
-
-def _plain(value: float) -> float | None:
-    """A float that JSON knows."""
-    return float(value) if np.isfinite(value) else None
