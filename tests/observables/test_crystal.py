@@ -154,6 +154,7 @@ def test_crystals_of_simulations_are_measured_with_their_time_and_their_lattice(
     (entry,) = measure(runs, ["crystal"], 0.1, 5, contact_A=CONTACT)["crystal"]
     json.dumps(entry, allow_nan=False)
     assert [run["crystal_since"]["value"] for run in entry["replicas"]] == [6.0, 14.0, None]
+    assert [run["lattice"] for run in entry["replicas"]] == ["rocksalt", "rocksalt", None]
     assert [len(run["solid"]) for run in entry["replicas"]] == [20] * 3
     assert max(entry["replicas"][2]["solid"]) == 0
     assert entry["waiting_time"] == {"value": 20.0, "error": pytest.approx(20 / 2**0.5), "unit": "ps"}

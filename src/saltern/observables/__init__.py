@@ -14,6 +14,7 @@ from saltern.observables.coordination import Coordination, coordination_number, 
 from saltern.observables.crystal import CRYSTAL, Order, first_lasting, octahedral, order, solid_cluster
 from saltern.observables.diffusion import Diffusion, diffusion, finite_size_correction, water_viscosity
 from saltern.observables.environments import Known, environments
+from saltern.observables.lattice import lattice_name
 from saltern.observables.measure import MEASURED, measure
 from saltern.observables.nucleation import Crystallisation, contact_distance, crystallisation, waiting_time
 from saltern.observables.outside import outside
@@ -54,6 +55,7 @@ __all__ = [
     "frame_environments",
     "has_crystal",
     "kinetic_temperature",
+    "lattice_name",
     "mean_force",
     "measure",
     "octahedral",

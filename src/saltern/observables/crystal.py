@@ -72,7 +72,12 @@ def order(positions: Array, cells: Array, charges: Array, contact: float | None)
 
 
 def solid_cluster(points: Array, cell: Array) -> int:
-    """Size of the largest solid-like cluster of one kind of ions.
+    """Size of the largest solid-like cluster of one kind of ions; arguments as of `solid_ions`."""
+    return int(solid_ions(points, cell).sum())
+
+
+def solid_ions(points: Array, cell: Array) -> Array:
+    """Which ions of one kind are in their largest solid-like cluster, (ion,).
 
     Args:
         points: (ion, 3) in Å, wrapped or not.
@@ -81,7 +86,7 @@ def solid_cluster(points: Array, cell: Array) -> int:
     import freud
 
     if len(points) <= SOLID_BONDS:
-        return 0
+        return np.zeros(len(points), dtype=bool)
     box = freud.box.Box.from_matrix(cell.T)
     # the box may be turned against the cell: fractional coordinates are the same in both
     inside = box.make_absolute((points @ np.linalg.inv(cell)) % 1.0)
@@ -89,7 +94,8 @@ def solid_cluster(points: Array, cell: Array) -> int:
     with freud.parallel.NumThreads(1):  # it would take all cores of the node
         found.compute((box, inside), neighbors={"num_neighbors": NEIGHBOURS, "exclude_ii": True})
     # where no ion is solid-like, each is called a cluster of its own
-    return int(found.largest_cluster_size) if (found.num_connections >= SOLID_BONDS).any() else 0
+    solid = np.asarray(found.num_connections) >= SOLID_BONDS
+    return solid & (np.asarray(found.cluster_idx) == 0)
 
 
 def first_lasting(sizes: Array, least: int = CRYSTAL) -> int | None:

@@ -295,8 +295,9 @@ def _crystal_entry(found: Crystallisation) -> dict[str, Any]:
                 "octahedral": order.octahedral.tolist(),
                 "cluster": order.cluster.tolist(),
                 "crystal_since": _number(first, "ps"),
+                "lattice": lattice,
             }
-            for order, first in zip(found.orders, begun, strict=True)
+            for order, first, lattice in zip(found.orders, begun, found.lattices, strict=True)
         ],
         "k": _curve(found.k, unit="1/Å"),
         "structure_factor": _curve(found.scattering, found.scattering_error),

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from saltern.observables.blocking import Estimate, block_means, estimate, pooled
 from saltern.observables.coordination import first_shell
-from saltern.observables.crystal import CRYSTAL, Order, first_lasting, order
+from saltern.observables.crystal import CRYSTAL, Order, first_lasting, order, solid_ions
+from saltern.observables.lattice import lattice_name
 from saltern.observables.rdf import radial_distribution
 from saltern.observables.scattering import Peak, peaks, structure_factors
 from saltern.observables.trajectory import Trajectory
@@ -38,6 +39,8 @@ class Crystallisation:
         cluster: mean of the ions in the largest cluster in contact; both NaN without `contact`.
         constant: lattice constant in Å, of rocksalt, by the octahedral ions of frames with a crystal.
         first: time in fs since when each replica has a crystal; None where it has none at its end.
+        lattices: of the crystal that each replica has in its last frame; None where it has none, or of another lattice
+            than `lattice_name` knows.
         waiting: mean time in fs until a solution has a crystal.
         k: (bin,) in 1/Å.
         scattering: (bin,) structure factor of the cations.
@@ -53,6 +56,7 @@ class Crystallisation:
     cluster: Estimate
     constant: Estimate
     first: tuple[float | None, ...]
+    lattices: tuple[str | None, ...]
     waiting: Estimate
     k: Array
     scattering: Array
@@ -102,6 +106,9 @@ def crystallisation(
         unknown if contact is None else estimate([o.cluster for o in orders], blocks),
         constant,
         tuple(None if start is None else start * interval for start in starts),
+        tuple(
+            None if start is None else _last_lattice(t, ions, charges) for t, start in zip(seen, starts, strict=True)
+        ),
         waiting_time([len(t) for t in seen], starts, interval),
         k,
         mean,
@@ -136,6 +143,14 @@ def waiting_time(lengths: Sequence[int], starts: Sequence[int | None], interval:
     if not events:
         return Estimate(np.nan, np.nan)
     return Estimate(waited * interval / events, waited * interval / events**1.5)
+
+
+def _last_lattice(trajectory: Trajectory, ions: Array, charges: Array) -> str | None:
+    """Lattice of the crystal in the last frame."""
+    points, cell = trajectory.positions[-1][ions], trajectory.cells[-1]
+    crystal = np.zeros(len(ions), dtype=bool)
+    crystal[charges > 0] = solid_ions(points[charges > 0], cell)
+    return lattice_name(points, cell, charges, crystal)
 
 
 def _every(trajectory: Trajectory, stride: int) -> Trajectory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -101,7 +102,8 @@ def _crystal_rows(system: SystemRow, entry: Mapping[str, Any]) -> list[PropertyR
     told += f", there since {since}" if since else ""
     contact = entry["contact"]["value"]
     touching = entry["remark"] or f"contact within {contact:.2f} Å"
-    constant = entry["lattice_constant"]
+    constant, named = entry["lattice_constant"], Counter(run["lattice"] for run in runs if run["lattice"])
+    lattices = "".join(f"; {name} at the end of {count} of {len(runs)} replicas" for name, count in named.items())
     rows = [
         _row(system, "cations in the largest crystal", salt, entry["solid"], "mean over time"),
         _row(system, "cations in the largest crystal, at most", salt, {"value": largest, "unit": ""}, ""),
@@ -114,7 +116,7 @@ def _crystal_rows(system: SystemRow, entry: Mapping[str, Any]) -> list[PropertyR
             entry["waiting_time"],
             told,
         ),
-        _row(system, "lattice constant of the crystal", salt, constant, "by contacts of octahedral ions"),
+        _row(system, "lattice constant of the crystal", salt, constant, f"by contacts of octahedral ions{lattices}"),
     ]
     for name, peak in entry["reflections"].items():
         remark = f"of the cations, at {peak['k']['value']:.2f} 1/Å"
