@@ -139,6 +139,7 @@ def frames_of(system, order):
         charges=np.array([1.0] * pairs + [-1.0] * pairs + [0.0] * 72),
         molecules=np.concatenate([np.arange(2 * pairs), 2 * pairs + np.arange(72) // 3]),
         system=system.id,
+        time=50000.0,
     )
 
 
@@ -221,7 +222,7 @@ def level(rows):
             )
             for i, row in enumerate(rows)
         ),
-        snapshots=tuple(snapshot(frames_of(row, i)) for i, row in enumerate(rows)),
+        films=tuple((snapshot(frames_of(row, i)),) for i, row in enumerate(rows)),
         spec={"simulate": {"length_ps": 50.0, "timestep_fs": 0.5}, "train": {"epochs": 300}},
     )
 

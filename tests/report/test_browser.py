@@ -4,7 +4,9 @@ import json
 import os
 import shutil
 import time
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from saltern.report import build
@@ -127,6 +129,29 @@ def test_system_and_solvent_are_chosen(opened):
     )
     opened.find_element("css selector", "#viewer input").click()
     assert pixels(opened)["colours"] < 0.9 * other["colours"]
+
+
+def test_ions_without_solvent_are_shown_as_a_film(opened, data, tmp_path):
+    """Three frames: the last one is shown, the slider goes to any, and playing ends at the end."""
+    assert not opened.find_element("css selector", "#viewer .film").is_displayed()
+    (last,) = data.levels[0].films[0]
+    ions = [replace(last, time=t, positions=last.positions + t, solvent=~np.ones_like(last.solvent)) for t in (0, 5, 9)]
+    path = tmp_path / "film.html"
+    build(replace(data, levels=(replace(data.levels[0], films=(tuple(ions),)),)), path)
+    opened.get(path.as_uri())
+    canvas, slider = (opened.find_element("css selector", f"#viewer {name}") for name in ("canvas", "input[type=range]"))
+    opened.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", slider)
+    end = pixels(opened)["sum"]
+    assert "at 9 ps" in canvas.get_attribute("aria-label")
+    opened.execute_script("arguments[0].value = 1; arguments[0].dispatchEvent(new Event('input'))", slider)
+    assert pixels(opened)["sum"] != end
+    assert opened.find_element("css selector", "#viewer output").text == "5 ps"
+    opened.find_element("css selector", "#viewer .film button").click()
+    deadline = time.monotonic() + 30
+    while slider.get_attribute("value") != "2" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert pixels(opened)["sum"] == end
+    assert opened.find_element("css selector", "#viewer .film button").text == "▶"
 
 
 @pytest.mark.parametrize("width", [390, 1280])

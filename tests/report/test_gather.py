@@ -72,7 +72,8 @@ def results(tmp_path_factory, made):
         collect_system(composed, [level / "labels" / f"{row.id}.h5"], FRAMES, level / "collected" / row.id)
         told = {"simulate": {"numerics": 1, "simulate": {"length_ps": 3.0}}}
         stopped = {"r0000": None, "r0001": "at 1.5 ps: atoms 0.4 Å apart" if order else None}
-        moved = Frames.concatenate([placed, placed.with_arrays(positions=frame["positions"] + 0.5)])
+        end = placed.with_arrays(positions=frame["positions"] + 0.5)
+        moved = Frames.concatenate([placed, end]).with_arrays(trajectory=["r0000", "r0000"])
         write_frames(level / "trajectories" / row.id / "r0000.h5", moved, {**about, **told, "stopped": stopped})
         write_json(level / "properties" / f"{row.id}.json", made.measured(row, order))
         benchmark(directory / "cost" / "compose" / f"{row.id}.tsv", 2.0, 1.5, 100.0 + order)
@@ -128,7 +129,7 @@ def test_a_sweep_is_shown_at_its_temperatures(results, made):
     assert found.system(warmer.system).label == "LiCl 2.31 mol/kg, 350 K"
     assert found.system(warmer.system).permittivity == rows[0].permittivity
     assert [row.id for row in found.systems] == [row.id for row in rows]
-    assert len(found.levels[0].snapshots) == 2, "one of each system"
+    assert len(found.levels[0].films) == 2, "one of each system"
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +178,7 @@ def test_errors_curves_and_stops_are_read(gathered):
 def test_last_frame_is_shown(gathered, made):
     """The second frame of the file, half an Ångström further along every axis."""
     first = made.frames_of(made.systems[4], 0)
-    shown = gathered.levels[0].snapshots[0]
+    shown = gathered.levels[0].films[0][-1]
     moved = (shown.positions - first["positions"] - 0.5) @ np.linalg.inv(first["cell"][0])
     assert np.allclose(moved, np.rint(moved), atol=1e-6)
 

@@ -84,7 +84,7 @@ def test_ledger_is_told_in_words_and_in_the_table(page):
 
 def test_text_from_files_cannot_become_markup(data):
     hostile = replace(data, campaign="<script>alert(1)</script>", versions={"</td><img src=x>": "1"})
-    level = replace(data.levels[0], snapshots=data.levels[0].snapshots[:1], curves=())
+    level = replace(data.levels[0], films=data.levels[0].films[:1], curves=())
     rows = tuple(replace(row, salt="</script><b>") for row in data.systems)
     found = render(replace(hostile, levels=(level,), systems=rows))
     assert "<script>alert" not in found
@@ -143,14 +143,14 @@ def test_a_lone_network_has_no_calibration(data):
 
 
 def test_a_campaign_without_held_out_frames_says_so(data):
-    bare = replace(data.levels[0], errors=(), force_parity=(), energy_parity=(), learning=(), curves=(), snapshots=())
+    bare = replace(data.levels[0], errors=(), force_parity=(), energy_parity=(), learning=(), curves=(), films=())
     found = render(replace(data, levels=(bare,), cost=()))
     assert "the error of the potential is not known" in found
     assert "<canvas" not in found
 
 
 def test_two_levels_have_their_own_sections(data):
-    bare = replace(data.levels[0], curves=(), properties=(), snapshots=(), force_parity=(), energy_parity=())
+    bare = replace(data.levels[0], curves=(), properties=(), films=(), force_parity=(), energy_parity=())
     found = Tags(render(replace(data, levels=(bare, replace(bare, name="ions")))))
     assert {"dataset-atoms", "dataset-ions", "health-ions"} <= set(found.ids)
     assert len(found.ids) == len(set(found.ids))
@@ -168,7 +168,7 @@ def test_summary_is_the_page_in_a_few_lines(data):
 def test_of_a_mean_force_the_page_says_what_is_explained(data):
     """RMSEs of labels that are mostly noise stay in their table, but do not stand for the student."""
     shares = Explained("force", Measured(0.897, 0.002), Measured(0.901, 0.002), Measured(0.004, 0.0005))
-    bare = {"curves": (), "properties": (), "learning": (), "snapshots": (), "force_parity": (), "energy_parity": ()}
+    bare = {"curves": (), "properties": (), "learning": (), "films": (), "force_parity": (), "energy_parity": ()}
     level = replace(data.levels[0], explained=(shares,), **bare)
     assert "force error on held-out frames" in summary(replace(data, levels=(level,)))
     assert "beyond pairs" in render(replace(data, levels=(level,)))

@@ -23,6 +23,7 @@ def broken_frame(seed=0):
         charges=np.array([1.0] + [0.0] * 24),
         molecules=np.array([0] + [1 + i // 3 for i in range(24)]),
         system="x",
+        time=2000.0,
     )
 
 
@@ -56,7 +57,9 @@ def test_colours_are_those_of_jmol():
 
 def test_drawn_frame_is_centred_on_the_cell():
     shown = snapshot(broken_frame())
-    back = np.array(drawn(shown, "x")["positions"]).reshape(-1, 3) + CELL.sum(axis=0) / 2
+    film = drawn([shown, shown], "x")
+    assert film["times"] == [2.0, 2.0]
+    back = np.array(film["positions"][1]).reshape(-1, 3) + CELL.sum(axis=0) / 2
     assert np.allclose(back, shown.positions, atol=0.0051)
 
 

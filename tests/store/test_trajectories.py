@@ -8,10 +8,10 @@ import pytest
 from saltern.errors import UserError
 from saltern.frames import Frames
 from saltern.store import (
-    last_frame,
     read_frames,
     read_metadata,
     read_trajectories,
+    spaced_frames,
     write_frames,
     write_trajectories,
 )
@@ -51,8 +51,18 @@ def test_trajectories_are_read_one_at_a_time(tmp_path: Path) -> None:
     assert third["positions"][:, 0].tolist() == [3, 3, 4, 4]
     chosen = next(read_trajectories(path, ["positions", "energy"]))
     assert list(chosen.arrays) == ["positions"]
-    assert last_frame(path)["time"].tolist() == [4]
-    assert last_frame(path).of(0, "positions")[:, 0].tolist() == [4, 4]
+
+
+def test_frames_of_one_trajectory_are_picked(tmp_path: Path) -> None:
+    path = tmp_path / "file.h5"
+    write_frames(path, frames(["b", "b", "a", "a", "a", "a", "c", "c"]))
+    assert spaced_frames(path, "a", 1)["time"].tolist() == [5]
+    assert spaced_frames(path, "a", 2)["time"].tolist() == [2, 5]
+    assert spaced_frames(path, "a", 3)["time"].tolist() == [2, 4, 5]
+    assert spaced_frames(path, "b", 9)["time"].tolist() == [0, 1]
+    assert spaced_frames(path, "c", 1).of(0, "positions")[:, 0].tolist() == [7, 7]
+    with pytest.raises(UserError, match=r"file\.h5: there is no trajectory d"):
+        spaced_frames(path, "d", 1)
 
 
 def test_a_file_that_is_no_trajectory_is_refused(tmp_path: Path) -> None:

@@ -122,7 +122,8 @@ def measure(
         if len(cations) and len(anions):
             every = 1000 * crystal_every_ps
             crystal = crystallisation(trajectories, cations, anions, blocks, every, contact_A)
-            result["crystal"].append(_crystal_entry(crystal))
+            names = [str(frames["trajectory"][0]) if "trajectory" in frames else "" for frames in replicas]
+            result["crystal"].append(_crystal_entry(crystal, names))
     if "diffusion" in properties:
         followed = [g for g in groups if g.followed_as] if any(not g.charge for g in groups) else []
         result["diffusion"] = [_diffusion_entry(trajectories, g, blocks, temperature, viscosity_mPas) for g in followed]
@@ -278,7 +279,7 @@ def _pmf_entry(
     }
 
 
-def _crystal_entry(found: Crystallisation) -> dict[str, Any]:
+def _crystal_entry(found: Crystallisation, replicas: Sequence[str]) -> dict[str, Any]:
     """How much of the ions is a crystal, and since when."""
     begun = [None if first is None else first / 1000 for first in found.first]
     return {
@@ -291,13 +292,14 @@ def _crystal_entry(found: Crystallisation) -> dict[str, Any]:
         "interval": _number(found.interval / 1000, "ps"),
         "replicas": [
             {
+                "replica": replica,
                 "solid": order.solid.tolist(),
                 "octahedral": order.octahedral.tolist(),
                 "cluster": order.cluster.tolist(),
                 "crystal_since": _number(first, "ps"),
                 "lattice": lattice,
             }
-            for order, first, lattice in zip(found.orders, begun, found.lattices, strict=True)
+            for replica, order, first, lattice in zip(replicas, found.orders, begun, found.lattices, strict=True)
         ],
         "k": _curve(found.k, unit="1/Å"),
         "structure_factor": _curve(found.scattering, found.scattering_error),

@@ -293,6 +293,8 @@ class Snapshot:
     """A frame to look at: whole molecules with their centres inside the cell."""
 
     system: str
+    time: float
+    """ps."""
     numbers: Array
     """(atom,) atomic numbers."""
     positions: Array
@@ -329,7 +331,8 @@ class LevelData:
     mean_forces: tuple[MeanForceCurve, ...] = ()
     properties: tuple[PropertyRow, ...] = ()
     health: tuple[HealthRow, ...] = ()
-    snapshots: tuple[Snapshot, ...] = ()
+    films: tuple[tuple[Snapshot, ...], ...] = ()
+    """Frames of one replica of each system in the order of time, the last one its end."""
     spec: Mapping[str, Any] = field(default_factory=dict)
     """What each stage was told, by stage."""
     method_cpu_seconds: Mapping[str, float] = field(default_factory=dict)

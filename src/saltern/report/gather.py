@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -27,13 +27,16 @@ from saltern.report.data import (
     MemberRow,
     Parity,
     ReportData,
+    Snapshot,
     SystemRow,
 )
 from saltern.report.properties import curves, health, likeness_rows, mean_forces, property_rows
 from saltern.report.snapshot import snapshot
-from saltern.store import last_frame, ledger_of, open_release, read_frames, read_json, read_metadata
+from saltern.store import ledger_of, open_release, read_frames, read_json, read_metadata, spaced_frames
 
 STAGES = ("compose", "sample", "label", "collect", "release", "train", "evaluate", "simulate", "observe")
+FILM = 25
+"""Frames of ions without solvent that are shown: some 60 kB of the page for 128 ions."""
 SOFTWARE = ("tblite", "openmm", "torch", "numpy", "scipy", "snakemake")
 
 
@@ -137,18 +140,33 @@ def _level(directory: Path, systems: Sequence[SystemRow], states: Sequence[Syste
         mean_forces=tuple(curve for s in states for curve in mean_forces(s, measured[s.id])),
         properties=tuple(row for s in states for row in property_rows(s, measured[s.id])),
         health=tuple(health(s, measured[s.id], _stopped(about[s.id])) for s in states),
-        snapshots=tuple(snapshot(last_frame(paths[0])) for paths in _first_states(runs) if paths),
+        films=tuple(_film(runs[s], about[s], measured[s]) for s in _first_states(runs) if runs[s]),
         explained=tuple(_explained(entry) for entry in errors.get("explained", [])),
         spec={stage: entry[stage] for entries in about.values() for entry in entries for stage in _told(entry)},
     )
 
 
-def _first_states(runs: Mapping[str, Sequence[Path]]) -> list[Sequence[Path]]:
-    """Files of one temperature of each system."""
-    first: dict[str, Sequence[Path]] = {}
-    for state, paths in runs.items():
-        first.setdefault(state.partition("_")[0], paths)
+def _first_states(states: Iterable[str]) -> list[str]:
+    """One temperature of each system."""
+    first: dict[str, str] = {}
+    for state in states:
+        first.setdefault(state.partition("_")[0], state)
     return list(first.values())
+
+
+def _film(
+    paths: Sequence[Path], about: Sequence[Mapping[str, Any]], measured: Mapping[str, Any]
+) -> tuple[Snapshot, ...]:
+    """Frames of the replica with the largest crystal at its end, or else of the first one.
+
+    Of a box with solvent, that is large and mixed anyway, the last frame alone.
+    """
+    files = {replica: path for path, entry in zip(paths, about, strict=True) for replica in entry["stopped"]}
+    crystals = {run["replica"]: run["solid"][-1] for entry in measured.get("crystal", []) for run in entry["replicas"]}
+    replica = max(files, key=lambda name: crystals.get(name, 0))
+    frames = spaced_frames(files[replica], replica, FILM)
+    film = [snapshot(frames, index) for index in range(len(frames))]
+    return tuple(film[-1:] if film[-1].solvent.any() else film)
 
 
 def _held_out(entry: Mapping[str, Any]) -> HeldOutError:

@@ -211,24 +211,25 @@ def _electrolytes(data: ReportData) -> list[str]:
 
 
 def _viewer(data: ReportData) -> dict[str, Any] | None:
-    """Final frames of all levels for viewer.js, and pictures of them for print."""
-    shown = [
-        (data.system(s.system).label + (f" ({level.name})" if len(data.levels) > 1 else ""), s)
+    """Frames of all levels for viewer.js, and pictures of the last ones for print."""
+    films = [
+        (data.system(film[-1].system).label + (f" ({level.name})" if len(data.levels) > 1 else ""), film)
         for level in data.levels
-        for s in level.snapshots
+        for film in level.films
     ]
-    if not shown:
+    if not films:
         return None
-    frames = [snapshot.drawn(s, label) for label, s in shown]
+    shown = [(label, film[-1]) for label, film in films]
+    elements = snapshot.elements([last for _, last in shown])
     content = json.dumps(
-        {"frames": frames, "elements": snapshot.elements([s for _, s in shown])}, separators=(",", ":")
+        {"films": [snapshot.drawn(film, label) for label, film in films], "elements": elements}, separators=(",", ":")
     )
     return {
-        "labels": [label for label, _ in shown],
+        "labels": [label for label, _ in films],
         # a script element ends at the first '</', whatever its type
         "json": content.replace("<", "\\u003c"),
         "pictures": _pictures(shown),
-        "elements": list(snapshot.elements([s for _, s in shown]).values()),
+        "elements": list(elements.values()),
     }
 
 

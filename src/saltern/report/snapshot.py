@@ -23,7 +23,7 @@ def snapshot(frames: Frames, index: int = -1) -> Snapshot:
     """Prepare one frame for drawing.
 
     Args:
-        frames: with numbers, unwrapped positions, cell, charges and molecules.
+        frames: with numbers, unwrapped positions, cell, charges, molecules and time.
         index: which frame; the last by default.
     """
     index %= len(frames)
@@ -40,9 +40,8 @@ def snapshot(frames: Frames, index: int = -1) -> Snapshot:
     shift = -np.floor(centres @ inverse) @ cell
     ionic = np.bincount(member, weights=np.abs(charges)) > 0
     placed = whole + shift[member]
-    return Snapshot(
-        str(frames.of(index, "system")), numbers, placed, cell, _bonds(numbers, placed, member), ~ionic[member]
-    )
+    system, time = str(frames.of(index, "system")), float(frames.of(index, "time")) / 1000
+    return Snapshot(system, time, numbers, placed, cell, _bonds(numbers, placed, member), ~ionic[member])
 
 
 def _bonds(numbers: Array, positions: Array, member: Array) -> Array:
@@ -75,16 +74,18 @@ def elements(snapshots: Sequence[Snapshot]) -> dict[int, dict[str, Any]]:
     }
 
 
-def drawn(snapshot: Snapshot, label: str) -> dict[str, Any]:
-    """A snapshot as viewer.js reads it: rounded to 0.01 Å, centred on the cell."""
-    middle = snapshot.cell.sum(axis=0) / 2
+def drawn(film: Sequence[Snapshot], label: str) -> dict[str, Any]:
+    """Snapshots of the same atoms as viewer.js reads them: rounded to 0.01 Å, centred on the cell."""
+    last = film[-1]
+    middle = last.cell.sum(axis=0) / 2
     return {
         "label": label,
-        "numbers": snapshot.numbers.tolist(),
-        "positions": np.round(snapshot.positions - middle, 2).ravel().tolist(),
-        "cell": np.round(snapshot.cell, 3).tolist(),
-        "bonds": snapshot.bonds.ravel().tolist(),
-        "solvent": snapshot.solvent.astype(int).tolist(),
+        "numbers": last.numbers.tolist(),
+        "times": [round(shown.time, 3) for shown in film],
+        "positions": [np.round(shown.positions - middle, 2).ravel().tolist() for shown in film],
+        "cell": np.round(last.cell, 3).tolist(),
+        "bonds": last.bonds.ravel().tolist(),
+        "solvent": last.solvent.astype(int).tolist(),
     }
 
 

@@ -1,16 +1,19 @@
-// Final frames in three dimensions on a plain canvas: no library, no network.
+// Frames in three dimensions on a plain canvas: no library, no network.
 (() => {
   const figure = document.getElementById("viewer");
   if (!figure) return;
-  const { frames, elements } = JSON.parse(document.getElementById("viewer-data").textContent);
+  const { films, elements } = JSON.parse(document.getElementById("viewer-data").textContent);
   const canvas = figure.querySelector("canvas");
   const context = canvas.getContext("2d");
   const select = figure.querySelector("select");
-  const solvent = figure.querySelector("input");
+  const solvent = figure.querySelector("input[type=checkbox]");
+  const time = figure.querySelector("input[type=range]");
+  const told = figure.querySelector("output");
   const START = { tilt: -0.35, turn: 0.55, zoom: 1 };
   const DEPTHS = 8;
   let view = { ...START };
-  let frame = frames[0];
+  let film = films[0];
+  let playing = 0;
   let sprites = new Map();
   let pending = false;
 
@@ -53,7 +56,7 @@
   }
 
   function corners() {
-    const [a, b, c] = frame.cell;
+    const [a, b, c] = film.cell;
     return [...Array(8).keys()].map((n) =>
       [0, 1, 2].map((k) => ((n & 1) - 0.5) * a[k] + (((n >> 1) & 1) - 0.5) * b[k] + ((n >> 2) - 0.5) * c[k]));
   }
@@ -103,15 +106,16 @@
 
   // everything that is sorted by depth: balls, and the sticks between them
   function parts(project) {
-    const shown = (i) => solvent.checked || !frame.solvent[i];
-    const placed = frame.numbers.map((_, i) => project(...frame.positions.slice(3 * i, 3 * i + 3)));
+    const shown = (i) => solvent.checked || !film.solvent[i];
+    const positions = film.positions[time.value];
+    const placed = film.numbers.map((_, i) => project(...positions.slice(3 * i, 3 * i + 3)));
     const found = [];
     placed.forEach(([x, y, depth, zoom], i) => {
-      const radius = (frame.solvent[i] ? 0.45 * elements[frame.numbers[i]].radius : 1) * zoom;
-      if (shown(i)) found.push({ x, y, depth, radius, element: frame.numbers[i] });
+      const radius = (film.solvent[i] ? 0.45 * elements[film.numbers[i]].radius : 1) * zoom;
+      if (shown(i)) found.push({ x, y, depth, radius, element: film.numbers[i] });
     });
-    for (let k = 0; k < frame.bonds.length; k += 2) {
-      const [i, j] = [frame.bonds[k], frame.bonds[k + 1]];
+    for (let k = 0; k < film.bonds.length; k += 2) {
+      const [i, j] = [film.bonds[k], film.bonds[k + 1]];
       const depth = (placed[i][2] + placed[j][2]) / 2;
       if (shown(i)) found.push({ from: placed[i], to: placed[j], depth, width: 0.16 * placed[i][3] });
     }
@@ -145,7 +149,8 @@
     event.preventDefault();
     keys[event.key]();
   });
-  figure.querySelectorAll("button").forEach((button) => button.addEventListener("click", () => keys[button.value]()));
+  figure.querySelectorAll(".buttons button").forEach((button) =>
+    button.addEventListener("click", () => keys[button.value]()));
 
   // one finger or the mouse turns; two fingers zoom
   const held = new Map();
@@ -170,14 +175,46 @@
     zoom(Math.exp(-event.deltaY * 0.001));
   }, { passive: false });
 
-  select.addEventListener("change", () => {
-    frame = frames[select.selectedIndex];
-    canvas.setAttribute("aria-label", `Final frame of ${frame.label}; arrow keys turn it, plus and minus zoom`);
+  function show(number) {
+    time.value = number;
+    told.textContent = `${film.times[number]} ps`;
+    canvas.setAttribute("aria-label",
+      `Frame of ${film.label} at ${film.times[number]} ps; arrow keys turn it, plus and minus zoom`);
     redraw();
-  });
+  }
+
+  function choose() {
+    stop();
+    film = films[select.selectedIndex];
+    solvent.parentElement.hidden = !film.solvent.includes(1);
+    time.max = film.times.length - 1;
+    figure.querySelector(".film").hidden = film.times.length < 2;
+    show(film.times.length - 1);
+  }
+
+  function stop() {
+    clearInterval(playing);
+    playing = 0;
+    figure.querySelector(".film button").textContent = "▶";
+  }
+
+  // from the beginning where it stands at the end
+  function play() {
+    if (playing) return stop();
+    if (time.value === time.max) show(0);
+    figure.querySelector(".film button").textContent = "⏸";
+    playing = setInterval(() => {
+      show(Number(time.value) + 1);
+      if (time.value === time.max) stop();
+    }, 250);
+  }
+
+  figure.querySelector(".film button").addEventListener("click", play);
+  time.addEventListener("input", () => { stop(); show(time.value); });
+  select.addEventListener("change", choose);
   solvent.addEventListener("change", redraw);
   new ResizeObserver(redraw).observe(canvas);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { sprites = new Map(); redraw(); });
   figure.classList.add("live");
-  draw();
+  choose();
 })();

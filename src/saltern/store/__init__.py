@@ -14,7 +14,7 @@ from saltern.store.reader import TRAINING, FrameReader
 from saltern.store.release import Release, open_release, write_release
 from saltern.store.shard import Shard, frame_checksums, write_shard
 from saltern.store.statistics import statistics_tables
-from saltern.store.trajectories import last_frame, read_trajectories, write_trajectories
+from saltern.store.trajectories import read_trajectories, spaced_frames, write_trajectories
 from saltern.store.versions import History, changes
 
 __all__ = [
@@ -36,7 +36,6 @@ __all__ = [
     "file_hash",
     "frame_checksums",
     "import_frames",
-    "last_frame",
     "ledger_of",
     "open_release",
     "query",
@@ -45,6 +44,7 @@ __all__ = [
     "read_metadata",
     "read_trajectories",
     "size_of",
+    "spaced_frames",
     "statistics_tables",
     "text_hash",
     "whole_file",

@@ -77,12 +77,24 @@ def read_trajectories(path: str | Path, names: Sequence[str] | None = None) -> I
             raise UserError(f"{path}: not a valid {FORMAT} file ({error})") from error
 
 
-def last_frame(path: str | Path) -> Frames:
-    """The last frame of a file; raises as `read_trajectories`."""
+def spaced_frames(path: str | Path, trajectory: str, count: int) -> Frames:
+    """Frames of one trajectory of a file, evenly spaced in their number; the last is one of them, and the first.
+
+    Args:
+        path: the file.
+        trajectory: its name.
+        count: how many at most; 1 is the last one.
+
+    Raises:
+        UserError: as `read_trajectories`, and when there is no such trajectory.
+    """
     with opened(path, FORMAT, FORMAT_VERSION) as file:
         try:
-            count = len(file["offsets"]) - 1
-            return _rows(file, count - 1, count, None)
+            rows = np.flatnonzero(array_of(file, "trajectory") == trajectory)
+            if not len(rows):
+                raise UserError(f"{path}: there is no trajectory {trajectory}")
+            chosen = np.unique(np.linspace(len(rows) - 1, 0, count).round().astype(np.int64))
+            return Frames.concatenate([_rows(file, row, row + 1, None) for row in rows[chosen].tolist()])
         except DAMAGE as error:
             raise UserError(f"{path}: not a valid {FORMAT} file ({error})") from error
 
