@@ -38,7 +38,7 @@ def test_cations_in_place_do_not_make_a_lattice_without_anions_in_theirs():
     rng = np.random.default_rng(2)
     melted = np.where(charges[:, None] > 0, positions, rng.random(positions.shape) @ cell)
     assert lattice_name(melted, cell, charges, charges > 0) is None
-    moved = crystal(FACES, FACES + [0.5, 0.5, 0.25], 6.0, 3, 0.05)
+    moved = crystal(FACES, FACES + np.array([0.5, 0.5, 0.25]), 6.0, 3, 0.05)
     assert lattice_name(*moved, moved[2] > 0) is None
 
 

@@ -139,7 +139,9 @@ def test_ions_without_solvent_are_shown_as_a_film(opened, data, tmp_path):
     path = tmp_path / "film.html"
     build(replace(data, levels=(replace(data.levels[0], films=(tuple(ions),)),)), path)
     opened.get(path.as_uri())
-    canvas, slider = (opened.find_element("css selector", f"#viewer {name}") for name in ("canvas", "input[type=range]"))
+    canvas, slider = (
+        opened.find_element("css selector", f"#viewer {name}") for name in ("canvas", "input[type=range]")
+    )
     opened.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", slider)
     end = pixels(opened)["sum"]
     assert "at 9 ps" in canvas.get_attribute("aria-label")

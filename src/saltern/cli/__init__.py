@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from saltern import __version__
-from saltern.cli import auditing, converging, data, dataset, inspection, labels, lattices, models, planning, running
+from saltern.cli import auditing, converging, data, dataset, inspection, labels, models, planning, running, static
 from saltern.cli.elsewhere import go_on_in
 from saltern.errors import EngineError, MissingPackageError, SimulationError, UserError
 
@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     dataset.add_to(commands)
     auditing.add_to(commands)
     models.add_to(commands)
-    lattices.add_to(commands)
+    static.add_to(commands)
     return top
 
 

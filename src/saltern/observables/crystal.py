@@ -94,8 +94,8 @@ def solid_ions(points: Array, cell: Array) -> Array:
     with freud.parallel.NumThreads(1):  # it would take all cores of the node
         found.compute((box, inside), neighbors={"num_neighbors": NEIGHBOURS, "exclude_ii": True})
     # where no ion is solid-like, each is called a cluster of its own
-    solid = np.asarray(found.num_connections) >= SOLID_BONDS
-    return solid & (np.asarray(found.cluster_idx) == 0)
+    solid: Array = np.asarray(found.num_connections) >= SOLID_BONDS
+    return solid & (np.asarray(found.cluster_idx, dtype=np.int64) == 0)
 
 
 def first_lasting(sizes: Array, least: int = CRYSTAL) -> int | None:

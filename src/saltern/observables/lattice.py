@@ -15,7 +15,7 @@ PROTOTYPES = {
     "zincblende": ("F-43m", (0.25, 0.25, 0.25)),
     "CsCl": ("Pm-3m", (0.5, 0.5, 0.5)),
 }
-"""Space group, cations at the origin, and place of an anion in the cubic cell. All have one pair in a primitive cell."""
+"""Space group with cations at the origin, and place of an anion in the cubic cell; one pair in a primitive cell."""
 LIKE_NEIGHBOURS = 12
 COUNTER_NEIGHBOURS = 4
 """Nearest cations and anions that are asked; ions of every prototype have so many at lattice points."""
@@ -26,8 +26,8 @@ FLAT = 0.4
 ORDERED = 0.5
 """Share of cations or of anions at their sites below which there is no lattice."""
 FROM_SITES = 0.15
-"""Root mean square distance from the sites of a prototype over the cube root of the volume an ion has. The matcher's own
-0.3 would allow an anion half-way between rocksalt's site and an edge."""
+"""Root mean square distance from the sites of a prototype over the cube root of an ion's volume. The matcher's own 0.3
+would allow an anion half-way between rocksalt's site and an edge."""
 _ROUNDS = 5
 
 
@@ -101,7 +101,8 @@ def _steps(vectors: Array, lattice: Array) -> tuple[Array, Array]:
     """Nearest lattice points of vectors as whole numbers (vector, 3), and which vectors are near to them."""
     fractions = vectors @ np.linalg.inv(lattice)
     steps = np.rint(fractions)
-    return steps, (np.abs(fractions - steps) < NEAR).all(axis=1) & steps.any(axis=1)
+    near = np.asarray((np.abs(fractions - steps) < NEAR).all(axis=1) & steps.any(axis=1))
+    return steps, near
 
 
 def _place(fractions: Array) -> tuple[Array, float]:

@@ -1,10 +1,12 @@
-"""Static lattice energies against Madelung's constants."""
+"""Energies of ions at rest: lattices against Madelung's constants, pairs against a sum of Gaussians."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.optimize import brentq
@@ -12,9 +14,10 @@ from scipy.optimize import brentq
 from saltern.cli import main
 from saltern.config import StudentConfig
 from saltern.potentials import Network, Potential, save
+from saltern.potentials.batch import Batch
 from saltern.potentials.core import STIFFNESS
-from saltern.potentials.lattices import CUBE, LATTICES, Salt, lattice_curve
-from saltern.units import COULOMB
+from saltern.potentials.static import CUBE, LATTICES, Salt, lattice_curve, mean_force_curve
+from saltern.units import BOLTZMANN, COULOMB
 
 MADELUNG = {"rocksalt": 1.747564594633, "zincblende": 1.638055, "CsCl": 1.762675}
 CONTACTS = {"rocksalt": 6, "zincblende": 4, "CsCl": 8}
@@ -83,6 +86,35 @@ def test_a_free_cube_has_less_than_the_bulk() -> None:
     assert curve.energy[0, 0] == pytest.approx(direct, rel=1e-3)
 
 
+class Wave:
+    """Two ions alone with a known energy: a wave of 0.1 eV from the top to the bottom, and 2 eV where they are far."""
+
+    device, r_max = torch.device("cpu"), 6.0
+
+    def __init__(self, first: float) -> None:
+        self.first = first
+
+    def evaluate(self, batch: Batch) -> SimpleNamespace:
+        first, second = batch.positions.reshape(-1, 2, 3).unbind(1)
+        r = (second - first).norm(dim=1)
+        return SimpleNamespace(energy=2 - torch.where(r < 15, 0.05 * torch.cos(2 * np.pi * (r - self.first) / 2.4), 0))
+
+
+def test_two_ions_alone_have_their_minima_and_their_barrier() -> None:
+    curve = mean_force_curve([Wave(2.9), Wave(3.0)], Salt(11, 17, 1.0, 72.0), (11, 17), 2.5, 12.0)
+    for found, place, energy in (
+        (curve.contact, 2.9, -0.05),
+        (curve.barrier, 4.1, 0.05),
+        (curve.separated, 5.3, -0.05),
+    ):
+        np.testing.assert_allclose(found.distance, [place, place + 0.1], atol=1e-4)
+        np.testing.assert_allclose(found.energy, energy, atol=1e-6)
+    np.testing.assert_allclose(curve.coulomb, -COULOMB / 72 / curve.distance)
+    alike = mean_force_curve([Wave(2.9)], Salt(11, 17, 1.0, 72.0), (17, 17), 3.0, 4.0)
+    np.testing.assert_allclose(alike.coulomb, COULOMB / 72 / alike.distance)
+    assert np.isnan(alike.contact.distance).all()
+
+
 @pytest.fixture
 def committee(tmp_path: Path) -> list[str]:
     paths = [tmp_path / f"m{seed:04d}.safetensors" for seed in range(2)]
@@ -97,6 +129,23 @@ def test_the_command_prints_a_table(committee: list[str], tmp_path: Path, capsys
     assert lines[0].startswith("permittivity 72; 2 members")
     assert [line[:26].strip() for line in lines[2:]] == [*LATTICES, CUBE]
     assert (tmp_path / "curve.csv").read_text().startswith("lattice,a_A,contact_A,member,energy_eV\nrocksalt,")
+
+
+def test_the_command_prints_mean_forces(
+    committee: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pmf", *committee, "--temperature", "300", "--curve", str(tmp_path / "curve.csv")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "permittivity 72; 2 members; short-range part in kT at 300 K"
+    assert [line.split()[0] for line in lines[2:]] == ["Na-Cl", "Na-Na", "Cl-Cl"]
+    table = pd.read_csv(tmp_path / "curve.csv")
+    # beyond the cutoff there is the screened Coulomb energy alone
+    far = table[(table.pair == "Na-Cl") & (table.r_A > 5.0)]
+    np.testing.assert_allclose(far.short_range_kT, 0, atol=1e-9)
+    np.testing.assert_allclose(far.total_kT, -COULOMB / 72 / far.r_A / (BOLTZMANN * 300))
+    assert table.groupby(["pair", "member"]).size().min() > 300
+    assert main(["pmf", *committee, "--temperature", "0"]) == 2
+    assert "--temperature 0: above 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Static energies of crystals of a salt: whether a potential binds them, and which it prefers.
+"""Energies of ions at rest: whether a potential binds crystals, which it prefers, and what two ions alone have.
 
 They take seconds and tell more than errors of forces do: potentials whose errors on a solution are nearly the same may
 differ by an order of magnitude in how strongly they bind a crystal.
@@ -15,9 +15,12 @@ import torch
 
 from saltern.frames import Array, Frames
 from saltern.potentials.batch import Batch
+from saltern.units import COULOMB
 
 STEP_A = 0.025
 """Spacing of contact distances (Å) between which energies are interpolated; its error is some 1e-6 eV."""
+FINE_A = 0.02
+"""Spacing of the distances at which two ions alone are evaluated (Å)."""
 AT_ONCE = 10
 """Crystals evaluated at once."""
 _FACES = ((0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0))
@@ -76,6 +79,80 @@ class LatticeCurve:
     constant: Array
     energy: Array
     minimum: Array
+
+
+class Extremum(NamedTuple):
+    """A minimum or the barrier between two: distance in Å and energy in eV of each member, (member,)."""
+
+    distance: Array
+    energy: Array
+
+
+@dataclass(frozen=True)
+class MeanForceCurve:
+    """Energy of two ions alone, which for a student of mean forces is their potential of mean force in pure solvent.
+
+    Attributes:
+        distance: (point,) in Å.
+        short_range: (member, point) in eV, without the Coulomb energy and against the same ions far from each other.
+        coulomb: (point,) Coulomb energy screened by the solvent in eV.
+        contact: first minimum of `short_range`.
+        barrier: maximum behind it.
+        separated: minimum behind that; each NaN where a member has none.
+    """
+
+    distance: Array
+    short_range: Array
+    coulomb: Array
+    contact: Extremum
+    barrier: Extremum
+    separated: Extremum
+
+
+def mean_force_curve(
+    members: Sequence[Energies], salt: Salt, pair: tuple[int, int], shortest: float, longest: float
+) -> MeanForceCurve:
+    """Energy of two ions alone over their distance.
+
+    Args:
+        members: the committee, one potential each.
+        salt: the ions.
+        pair: which two, by atomic number.
+        shortest: smallest distance in Å.
+        longest: largest one.
+    """
+    distance = np.linspace(shortest, longest, round((longest - shortest) / FINE_A) + 1)
+    edge = 2 * (longest + max(m.r_max for m in members))
+    # without charges, so that no images of them are seen either
+    frames = [_two(pair, r, edge) for r in [*distance, edge / 2]]
+    energy = np.array([_energies(m, frames) for m in members])
+    short_range = energy[:, :-1] - energy[:, -1:]
+    found = [_turns(distance, values) for values in short_range]
+    contact, barrier, separated = (Extremum(*np.array([f[n] for f in found]).T) for n in range(3))
+    product = salt.charge**2 * (1 if pair[0] == pair[1] else -1)
+    coulomb = product * COULOMB / (salt.permittivity * distance)
+    return MeanForceCurve(distance, short_range, coulomb, contact, barrier, separated)
+
+
+def _two(pair: tuple[int, int], distance: float, edge: float) -> Frames:
+    """Two ions without charge in a box."""
+    return Frames.uniform(
+        np.array(pair), 1, positions=np.array([[0.0, 0, 0], [distance, 0, 0]]), cell=edge * np.eye(3),
+        charges=np.zeros(2), permittivity=1.0,
+    )  # fmt: skip
+
+
+def _turns(distance: Array, energy: Array) -> list[tuple[float, float]]:
+    """First minimum of a spline through some energies, the maximum behind it and the minimum behind that."""
+    from scipy.interpolate import CubicSpline
+
+    spline = CubicSpline(distance, energy)
+    slope = spline.derivative()
+    places = [r for r in slope.roots(extrapolate=False) if np.isfinite(r)]
+    upward = [slope.derivative()(r) > 0 for r in places]
+    first = upward.index(True) if True in upward else len(places)
+    found = [(float(r), float(spline(r))) for r in places[first : first + 3]]
+    return found + [(np.nan, np.nan)] * (3 - len(found))
 
 
 def lattice_curve(
