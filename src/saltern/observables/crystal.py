@@ -94,8 +94,9 @@ def solid_ions(points: Array, cell: Array) -> Array:
     with freud.parallel.NumThreads(1):  # it would take all cores of the node
         found.compute((box, inside), neighbors={"num_neighbors": NEIGHBOURS, "exclude_ii": True})
     # where no ion is solid-like, each is called a cluster of its own
-    solid: Array = np.asarray(found.num_connections) >= SOLID_BONDS
-    return solid & (np.asarray(found.cluster_idx, dtype=np.int64) == 0)
+    solid = np.asarray(found.num_connections) >= SOLID_BONDS
+    largest: Array = solid & (np.asarray(found.cluster_idx) == 0)
+    return largest
 
 
 def first_lasting(sizes: Array, least: int = CRYSTAL) -> int | None:
