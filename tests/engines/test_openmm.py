@@ -12,11 +12,11 @@ import pytest
 
 from saltern.config import SampleConfig, SampleSpec, System, campaign_from
 from saltern.engines.forcefield import build_system, known_atoms
-from saltern.engines.openmm import Snapshot, problems, rattled, run, sample
+from saltern.engines.openmm import Snapshot, classical_forces, problems, rattled, run, sample
 from saltern.errors import SimulationError, UserError
 from saltern.frames import Frames
 from saltern.systems import SPECIES, WATER, compose
-from saltern.units import BOLTZMANN, KCAL_PER_MOL
+from saltern.units import BOLTZMANN, KCAL_PER_MOL, KJ_PER_MOL
 
 openmm = pytest.importorskip("openmm")
 
@@ -70,6 +70,33 @@ def energy(context: Any, positions: np.ndarray) -> float:
     """kJ/mol at positions in Å."""
     context.setPositions(positions * 0.1)
     return float(context.getState(energy=True).getPotentialEnergy()._value)
+
+
+def test_forces_on_labelled_frames_are_those_of_the_sampling(brine: Any) -> None:
+    """However atoms are wrapped, over systems, and not at all where a molecule is unknown."""
+    start, about, shots = brine
+    frames = Frames.concatenate([start.with_arrays(positions=shot.positions) for shot in shots[:2]])
+    other, names = box_of("H2O", "Li+", "Br-")
+    other = other.with_arrays(charges=[0.0, 0, 0, 1, -1], molecules=[0, 0, 0, 1, 2])
+    thrown = np.random.default_rng(0).integers(-2, 3, frames["positions"].shape) * np.diag(frames["cell"][0])
+    kept = [
+        {n: f[n] for n in ("numbers", "positions", "cell", "charges", "molecules", "system")} for f in (frames, other)
+    ]
+    known = [Frames(f.offsets, arrays) for f, arrays in zip((frames, other), kept, strict=True)]
+    found = classical_forces(Frames.concatenate(known))
+    assert found is not None
+    context = context_of(start, about["molecule_species"])
+    for number, shot in enumerate(shots[:2]):
+        context.setPositions(shot.positions * 0.1)
+        forces = context.getState(forces=True).getForces(asNumpy=True)._value * 0.1 * KJ_PER_MOL
+        np.testing.assert_allclose(found[number * len(forces) :][: len(forces)], forces, atol=2e-3)
+    ions = context_of(other, names).getState(forces=True).getForces(asNumpy=True)._value * 0.1 * KJ_PER_MOL
+    np.testing.assert_allclose(found[-5:], ions, atol=2e-3)
+    np.testing.assert_allclose(
+        classical_forces(known[0].with_arrays(positions=frames["positions"] + thrown)), found[:-5], atol=2e-3
+    )
+    assert classical_forces(known[1].with_arrays(charges=[0.0, 0, 0, 2, -2])) is None
+    assert classical_forces(known[1].with_arrays(cell=[[[19.0, 0, 0], [1, 19, 0], [0, 0, 19]]])) is None
 
 
 def lennard_jones_of(file: str, kind: str) -> tuple[float, float]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from saltern.config import StudentConfig
+from saltern.engines import classical_forces
 from saltern.frames import Frames
 from saltern.learning import held_out_errors
 from saltern.learning.calibration import calibration, usual_spread
@@ -143,6 +144,8 @@ def test_rows_are_what_numpy_says_of_the_members(tmp_path: Path) -> None:
     assert found["calibration"]["factor"]["value"] == pytest.approx(factor, rel=1e-5)
     assert set(found["calibration"]["usual"]) == {"H", "O", "Na", "Cl"}
     trained, _, nothing = found["members"]
+    classical = found["errors"][0]["classical"]["value"]
+    assert classical == pytest.approx(1000 * np.sqrt(((classical_forces(frames) - frames["forces"]) ** 2).mean()))
     assert trained["rmse"]["value"] == pytest.approx(found["errors"][0]["rmse"]["value"])
     assert nothing["share"] == {"value": pytest.approx(1), "error": pytest.approx(0)}
     assert (trained["silent"], nothing["silent"]) == (0, 1)
@@ -160,3 +163,4 @@ def test_a_feature_that_is_not_read_out_is_silent(tmp_path: Path) -> None:
     found = held_out_errors(Potential.load([tmp_path / "m"], device="cpu"), frames, "evaluate")
     assert found["members"][0]["silent"] == pytest.approx(1 / 4)
     assert found["errors"][0]["baseline"] == {"value": pytest.approx(1000), "error": None}
+    assert found["errors"][0]["classical"] is None  # a mean force has none

@@ -5,6 +5,7 @@ from __future__ import annotations
 from saltern.config import Cp2kTeacher, TbliteTeacher, Teacher
 from saltern.engines.base import REASONS, Engine, Failure, Label, Question, cpu_time
 from saltern.engines.moving import ClassicalTeacher, MovingTeacher, Trajectory
+from saltern.engines.openmm import classical_forces
 from saltern.errors import SalternError
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "MovingTeacher",
     "Question",
     "Trajectory",
+    "classical_forces",
     "cpu_time",
     "make_engine",
 ]

@@ -17,7 +17,7 @@ from saltern.engines.forcefield import NM, Vectors, build_system, context_of, kn
 from saltern.errors import SimulationError, UserError
 from saltern.frames import Frames
 from saltern.progress import track
-from saltern.systems import parse_salt
+from saltern.systems import SPECIES, WATER, parse_salt
 from saltern.units import KJ_PER_MOL
 
 
@@ -133,6 +133,58 @@ def run(
             f"{start['system'][0]}: classical sampling became unstable ({error}); try a timestep_fs below "
             f"{config.timestep_fs:g} or a lower density"
         ) from error
+
+
+def classical_forces(frames: Frames, cutoff_A: float = 9.0) -> Vectors | None:
+    """Forces of the force field that candidates come from, (atom, 3) in eV/Å: what a student has to surpass.
+
+    Args:
+        frames: of any systems, with numbers, positions, cell, charges and molecules.
+        cutoff_A: direct-space cutoff in Å; shortened to just below half of a smaller box.
+
+    Returns:
+        None where it has no answer: for a molecule without parameters or a box that is not orthorhombic.
+    """
+    import openmm
+    from openmm import unit
+
+    contexts: dict[tuple[bytes, tuple[str, ...]], Any] = {}
+    found = []
+    for frame in (frames.select([index]) for index in range(len(frames))):
+        species, cell = _species_of(frame), frame["cell"][0]
+        if species is None or np.count_nonzero(cell - np.diag(np.diag(cell))):
+            return None
+        key = (cell.tobytes(), species)
+        if key not in contexts:
+            contexts.clear()  # frames of a system stand together
+            integrator = openmm.VerletIntegrator(0.001)
+            contexts[key] = context_of(build_system(frame, species, cutoff_A), integrator, "auto")
+        contexts[key].setPositions(_whole(frame) * NM)
+        forces = contexts[key].getState(forces=True).getForces(asNumpy=True)
+        found.append(np.asarray(forces.value_in_unit(unit.kilojoule_per_mole / unit.angstrom)) * KJ_PER_MOL)
+    return np.concatenate(found)
+
+
+def _whole(frame: Frames) -> Vectors:
+    """Positions with every atom in the image nearest to the first one of its molecule, (atom, 3) in Å."""
+    positions, edges = frame["positions"], np.diag(frame["cell"][0])
+    first = np.unique(frame["molecules"], return_index=True, return_inverse=True)
+    centres = positions[first[1]][first[2]]
+    whole: Vectors = positions - edges * np.rint((positions - centres) / edges)
+    return whole
+
+
+def _species_of(frame: Frames) -> tuple[str, ...] | None:
+    """Name of every molecule's species by its elements and charge; None where the force field does not know one."""
+    numbers, molecules = frame["numbers"], frame["molecules"]
+    if (np.diff(molecules) < 0).any():
+        return None
+    starts = np.flatnonzero(np.diff(molecules, prepend=molecules[0] - 1))
+    charges = np.rint(np.add.reduceat(frame["charges"], starts)).astype(int)
+    known = {(tuple(s.numbers), s.charge): s.name for s in (WATER, *SPECIES.values()) if s.name in known_atoms()}
+    parts = np.split(numbers, starts[1:])
+    names = [known.get((tuple(part), charge)) for part, charge in zip(parts, charges.tolist(), strict=True)]
+    return None if None in names else tuple(name for name in names if name is not None)
 
 
 def problems(campaign: Campaign) -> list[Problem]:

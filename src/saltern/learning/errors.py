@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from saltern.engines import classical_forces
 from saltern.errors import UserError
 from saltern.frames import Array, Frames
 from saltern.learning.calibration import calibration, number, usual_spread
@@ -41,8 +42,9 @@ def held_out_errors(
 
     Returns:
         'errors': rows with what, rmse and mae (each a value and its standard error), the reference's own root mean
-        square, unit and count, 'force' being that of all atoms; rows of forces also have the error of the baseline
-        alone and the spread of a component, None without a committee. 'environments': such rows by the class of
+        square, unit and count, 'force' being that of all atoms; rows of forces also have the errors of the baseline
+        alone and of the classical force field that candidates are sampled with, None where it does not apply, and the
+        spread of a component, None without a committee. 'environments': such rows by the class of
         `environments`. 'calibration': None, or what `calibration` says and 'usual', the spread that 99 % of the atoms
         of each element keep below in systems that were trained on. 'members': see `member_rows`. 'force_parity': by
         element, reference and predicted components (eV/Å), thinned; 'energy_parity': by system, energies per atom
@@ -56,9 +58,10 @@ def held_out_errors(
     found = evaluated(potential, track(frames, what, len(frames)))
     energies = found.energies / frames.atom_counts
     group = _per_atom(frames, trajectories(frames))
+    classical = _classical(frames)
     return {
-        "errors": [*_force_rows(frames, found, group), *_energy_rows(frames, energies)],
-        "environments": _environment_rows(frames, found, group),
+        "errors": [*_force_rows(frames, found, group, classical), *_energy_rows(frames, energies)],
+        "environments": _environment_rows(frames, found, group, classical),
         "calibration": _calibration(potential, frames, found, group),
         "members": member_rows(found, frames, trajectories(frames)),
         "force_parity": _force_parity(frames, found.forces),
@@ -77,31 +80,41 @@ def _per_atom(frames: Frames, values: Array) -> Array:
     return np.repeat(values, frames.atom_counts, axis=0)
 
 
-def _force_rows(frames: Frames, found: Found, group: Array) -> list[dict[str, Any]]:
+def _classical(frames: Frames) -> Array | None:
+    """Forces of a classical force field; None for mean forces, in which the solvent is missing."""
+    if not {"charges", "molecules"} <= set(frames.arrays) or not np.isfinite(frames["energy"]).all():
+        return None
+    return classical_forces(frames)
+
+
+def _force_rows(frames: Frames, found: Found, group: Array, classical: Array | None) -> list[dict[str, Any]]:
     """Over all atoms, then by element."""
     from ase.data import chemical_symbols
 
     numbers = frames["numbers"]
-    rows = [_force_row("force", frames, found, group, np.ones(len(numbers), bool))]
+    rows = [_force_row("force", frames, found, group, classical, np.ones(len(numbers), bool))]
     for z in np.unique(numbers):
-        rows.append(_force_row(f"force on {chemical_symbols[z]}", frames, found, group, numbers == z))
+        rows.append(_force_row(f"force on {chemical_symbols[z]}", frames, found, group, classical, numbers == z))
     return rows
 
 
-def _environment_rows(frames: Frames, found: Found, group: Array) -> list[dict[str, Any]]:
+def _environment_rows(frames: Frames, found: Found, group: Array, classical: Array | None) -> list[dict[str, Any]]:
     """By where an ion is, as far as frames say what is an ion."""
     if not {"charges", "molecules"} <= set(frames.arrays):
         return []
     of = environments(frames)
-    return [_force_row(f"force on {CLASSES[c]}", frames, found, group, of == c) for c in np.unique(of)]
+    return [_force_row(f"force on {CLASSES[c]}", frames, found, group, classical, of == c) for c in np.unique(of)]
 
 
-def _force_row(what: str, frames: Frames, found: Found, group: Array, of: Array) -> dict[str, Any]:
+def _force_row(
+    what: str, frames: Frames, found: Found, group: Array, classical: Array | None, of: Array
+) -> dict[str, Any]:
     """One comparison of the forces on some of the atoms; `group` (atom,) numbers their trajectories."""
     reference, trajectory = frames["forces"][of], group[of]
-    alone = 1000 * (found.baseline[of] - reference)
     row = _row(what, found.forces[of], reference, trajectory)
-    row["baseline"] = _resampled(alone**2, trajectory, np.sqrt)
+    for name, forces in (("baseline", found.baseline), ("classical", classical)):
+        alone = None if forces is None else 1000 * (forces[of] - reference)
+        row[name] = None if alone is None else _resampled(alone**2, trajectory, np.sqrt)
     spread = None if found.spreads is None else 1000 * found.spreads[of, None] / np.sqrt(3)
     row["spread"] = None if spread is None else _resampled(spread**2, trajectory, np.sqrt)
     return row

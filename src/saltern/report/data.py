@@ -103,6 +103,8 @@ class HeldOutError:
     """Numbers compared."""
     baseline: Measured | None = None
     """RMSE of the baseline alone, of forces."""
+    classical: Measured | None = None
+    """RMSE of the classical force field that candidates are sampled with, of forces."""
     spread: Measured | None = None
     """Root mean square of the committee's spread of a component, of forces."""
 
@@ -145,11 +147,18 @@ class MemberRow:
     """Epoch whose weights were saved; 0 where the curve does not say."""
     ended: str = ""
     """Why training ended before its schedule; empty when it did not."""
+    classical: float | None = None
+    """RMSE of a classical force field, meV/Å, where there is one."""
 
     @property
     def doubted(self) -> bool:
-        """Whether it does not look trained: no better than its baseline, or most of it idle."""
-        return self.share.value is None or self.share.value >= 1 or self.silent > 0.5
+        """Whether it does not look trained: no better than its baseline or a classical force field, or mostly idle."""
+        return self.share.value is None or self.share.value >= 1 or self.silent > 0.5 or self.beaten
+
+    @property
+    def beaten(self) -> bool:
+        """Whether a classical force field is as good."""
+        return self.classical is not None and self.rmse.value is not None and self.rmse.value >= self.classical
 
 
 @dataclass(frozen=True)

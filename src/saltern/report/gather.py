@@ -131,7 +131,7 @@ def _level(directory: Path, systems: Sequence[SystemRow], states: Sequence[Syste
         errors=tuple(_held_out(entry) for entry in errors["errors"]),
         environments=tuple(_held_out(entry) for entry in errors.get("environments", [])),
         calibration=_calibration(errors.get("calibration")),
-        members=_members(errors.get("members", []), learning),
+        members=_members(errors, learning),
         force_parity=tuple(_parity(errors["force_parity"])),
         energy_parity=tuple(_parity(errors["energy_parity"])),
         learning=learning,
@@ -178,7 +178,7 @@ def _held_out(entry: Mapping[str, Any]) -> HeldOutError:
         entry["reference"],
         entry["unit"],
         entry["count"],
-        *(Measured(**entry[name]) if entry.get(name) else None for name in ("baseline", "spread")),
+        *(Measured(**entry[name]) if entry.get(name) else None for name in ("baseline", "classical", "spread")),
     )
 
 
@@ -190,8 +190,9 @@ def _calibration(entry: Mapping[str, Any] | None) -> Calibration | None:
     return Calibration(Measured(**entry["factor"]), Measured(**entry["rank"]), bins, entry["trajectories"])
 
 
-def _members(entries: Sequence[Mapping[str, Any]], learning: Sequence[LearningCurve]) -> tuple[MemberRow, ...]:
+def _members(errors: Mapping[str, Any], learning: Sequence[LearningCurve]) -> tuple[MemberRow, ...]:
     """Every network of errors.json with the end of its learning curve."""
+    classical = errors["errors"][0].get("classical") if errors["errors"] else None
     ends = {curve.member: (curve.last, curve.kept, curve.ended) for curve in learning}
     return tuple(
         MemberRow(
@@ -199,9 +200,10 @@ def _members(entries: Sequence[Mapping[str, Any]], learning: Sequence[LearningCu
             Measured(**entry["rmse"]),
             Measured(**entry["share"]),
             entry["silent"],
-            *ends.get(entry["member"], ()),
+            *ends.get(entry["member"], (0, 0, "")),
+            None if classical is None else classical["value"],
         )
-        for entry in entries
+        for entry in errors.get("members", [])
     )
 
 

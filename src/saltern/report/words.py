@@ -119,7 +119,10 @@ def trust(level: LevelData) -> list[str]:
 def idle(row: MemberRow) -> str:
     """Why a network does not look trained."""
     share = MISSING if row.share.value is None else f"{row.share.value:.2f}"
-    return f"does not look trained: error {share} of its baseline's, {100 * row.silent:.0f} % of its features idle"
+    beaten = ", a classical force field is as good" if row.beaten else ""
+    return (
+        f"does not look trained: error {share} of its baseline's, {100 * row.silent:.0f} % of its features idle{beaten}"
+    )
 
 
 def explained(level: LevelData) -> str:
