@@ -9,11 +9,14 @@ from saltern.frames import Frames
 from saltern.report.data import (
     Calibration,
     CostRow,
+    CrystalRow,
     HealthRow,
     HeldOutError,
+    IonPair,
     LearningCurve,
     LedgerRow,
     LevelData,
+    MeanForceCurve,
     Measured,
     MemberRow,
     Parity,
@@ -153,7 +156,7 @@ def level(rows):
     for row in rows[:4]:
         reference = 0.004 * rng.normal(size=12)
         energy_parity.append(Parity(row.id, reference, reference + 0.0005 * rng.normal(size=12)))
-    epochs = np.arange(5, 305, 5)
+    epochs, r = np.arange(5, 305, 5), np.linspace(2.6, 12, 200)
     return LevelData(
         name="atoms",
         methods=("GFN1-xTB (tblite 0.8.0)",),
@@ -222,6 +225,29 @@ def level(rows):
             )
             for i, row in enumerate(rows)
         ),
+        crystals=tuple(
+            CrystalRow(
+                "NaCl",
+                lattice,
+                72.0,
+                Measured(5.9 + n / 3, 0.01),
+                Measured(6.0 * n - 17.0, 0.4),
+                np.linspace(2.5, 5, 60),
+                6.0 * n - 17 + 20 * np.linspace(-0.4, 2.1, 60) ** 2,
+                np.full(60, 0.5),
+            )
+            for n, lattice in enumerate(("rocksalt", "zincblende", "CsCl"))
+        ),
+        ion_pairs=(
+            IonPair(
+                MeanForceCurve("", ("Na", "Cl"), r, np.cos(3 * r) - 3, np.cos(3 * r), np.full(len(r), 0.02)),
+                *(
+                    (Measured(place, 0.01), Measured(value, 0.02))
+                    for place, value in ((2.9, -0.6), (3.6, 2.7), (5.2, -0.6))
+                ),
+            ),
+        ),
+        audit="no crystal in any of 96 frames & more\n",
         films=tuple((snapshot(frames_of(row, i)),) for i, row in enumerate(rows)),
         spec={"simulate": {"length_ps": 50.0, "timestep_fs": 0.5}, "train": {"epochs": 300}},
     )

@@ -82,6 +82,14 @@ def test_ledger_is_told_in_words_and_in_the_table(page):
     assert "240 frames were requested: 237 accepted and 3 quarantined (1 large-force, 2 scf-not-converged)" in page
 
 
+def test_ions_at_rest_have_their_tables_and_figures(page):
+    assert '<li><a href="#rest">Ions at rest</a></li>' in page
+    assert '<th scope="row">NaCl</th><td class="w">zincblende</td>' in page
+    assert "Energies of crystals of NaCl, least ones in kcal/mol: rocksalt -17.0; zincblende -11.0; CsCl -5.0" in page
+    assert '<th scope="row">Na–Cl</th><td class="n">2.9' in page
+    assert "no crystal in any of 96 frames &amp; more" in page
+
+
 def test_text_from_files_cannot_become_markup(data):
     hostile = replace(data, campaign="<script>alert(1)</script>", versions={"</td><img src=x>": "1"})
     level = replace(data.levels[0], films=data.levels[0].films[:1], curves=())

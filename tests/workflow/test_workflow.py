@@ -157,6 +157,10 @@ def test_a_level_of_ions_is_the_same_pipeline(run: Run) -> None:
         assert set(frames["permittivity"]) == {72}
     page = (results / "report.html").read_text()
     assert "Likeness to the teacher" in page
+    assert "Crystals at rest" in page
+    audit = (results / "ions/audit.txt").read_text()
+    assert "no crystal in any of 12 frames" in audit
+    assert audit in page
     assert f'<code>{other.stem}</code></th><td class="w">NaCl 2.31 mol/kg, 330 K' in page
     assert (results / "report.html").stat().st_size > 10_000
     again = run(configfile="ions.yaml")
@@ -165,7 +169,9 @@ def test_a_level_of_ions_is_the_same_pipeline(run: Run) -> None:
     campaign["levels"][0]["simulate"]["temperatures"] = [280, 300, 330]
     (results.parents[1] / "warmer.yaml").write_text(yaml.safe_dump(campaign))
     added = planned(run("--dry-run", configfile="warmer.yaml"))
-    assert added == {"simulate": 1, "observe": 1, "report": 1, "all": 1}, "nothing that is there is simulated again"
+    assert added == {"simulate": 1, "observe": 1, "audit": 1, "report": 1, "all": 1}, (
+        "nothing that is there is simulated again"
+    )
     another_student_of_the_same_labels(run, results)
 
 
@@ -176,7 +182,7 @@ def another_student_of_the_same_labels(run: Run, results: Path) -> None:
     pairs["simulate"] = {**pairs["simulate"], "temperatures": None}
     campaign["levels"].append(pairs)
     (results.parents[1] / "pairs.yaml").write_text(yaml.safe_dump(campaign))
-    once = dict.fromkeys(("release", "train", "evaluate", "simulate", "observe", "report", "all"), 1)
+    once = dict.fromkeys(("release", "train", "evaluate", "simulate", "observe", "audit", "report", "all"), 1)
     assert planned(run("--dry-run", configfile="pairs.yaml")) == once, "another student of the same labels"
     done = run(configfile="pairs.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -186,7 +192,7 @@ def another_student_of_the_same_labels(run: Run, results: Path) -> None:
     free = {"salt": "NaCl", "molality": 1.2, "temperature": 300, "solvent_molecules": 48, "role": "simulate"}
     campaign["systems"].append({**free, "levels": ["pairs"], "permittivity": 72})
     (results.parents[1] / "pairs.yaml").write_text(yaml.safe_dump(campaign))
-    alone = dict.fromkeys(("compose", "systems", "sample", "simulate", "observe", "report", "all"), 1)
+    alone = dict.fromkeys(("compose", "systems", "sample", "simulate", "observe", "audit", "report", "all"), 1)
     assert planned(run("--dry-run", configfile="pairs.yaml")) == alone, "no label of what is only simulated"
 
 

@@ -166,6 +166,12 @@ def labels_of(level, system):
     return expand(pattern, campaign=CAMPAIGN.campaign, level=level, system=system, batch=batches(level, system))
 
 
+def audit_options(wildcards):
+    """What the audit is told of which ions touch."""
+    contact = LEVELS[wildcards.level].observe.contact_A
+    return "" if contact is None else f"--contact {contact:.10g}"
+
+
 def liquid_of_teacher(wildcards):
     """Labels of a teacher that moves, of the same system at the same temperature: what its own liquid is like."""
     level = LEVELS[wildcards.level]

@@ -1,3 +1,32 @@
+rule audit:
+    """Whether there is a crystal in the data, and how far the surroundings of ions in the simulations are from it."""
+    input:
+        dataset="results/{campaign}/{level}/dataset",
+        trajectories=lambda wildcards: expand(
+            "results/{campaign}/{level}/trajectories/{state}/{chunk}.h5",
+            state=states(wildcards.level),
+            chunk=LEVELS[wildcards.level].chunks(),
+            allow_missing=True,
+        ),
+    output:
+        "results/{campaign}/{level}/audit.txt",
+    log:
+        "results/{campaign}/{level}/logs/audit.log",
+    benchmark:
+        "results/{campaign}/{level}/cost/audit.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=growing(4000),
+        runtime=growing(240),
+    params:
+        options=audit_options,
+    shell:
+        # a crystal in the dataset is a finding, told by exit code 1 as faults are
+        "saltern audit {input.dataset} {params.options} --workers {threads} --trajectory {input.trajectories}"
+        " > {output} 2> {log} || grep -q 'hold a crystal: ' {output}"
+
+
 rule observe:
     """Properties of one system at one temperature, with error bars, from all its replicas."""
     input:

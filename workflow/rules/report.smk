@@ -4,6 +4,7 @@ rule report:
         systems="results/{campaign}/systems.tsv",
         datasets=expand("results/{{campaign}}/{level}/dataset", level=LEVELS),
         errors=expand("results/{{campaign}}/{level}/errors.json", level=LEVELS),
+        audits=[f"results/{{campaign}}/{name}/audit.txt" for name, level in LEVELS.items() if level.audited],
         properties=[
             f"results/{{campaign}}/{level}/properties/{state}.json" for level in LEVELS for state in states(level)
         ],

@@ -32,7 +32,6 @@ several members of a committee each number is the mean over them with their stan
 
   saltern pmf results/demo/ions/potentials/m*.safetensors --temperature 300
 """
-_LONGEST_A = 12.0
 _BEYOND_A = 9.0
 
 
@@ -76,11 +75,11 @@ def _add_common(parser: argparse.ArgumentParser, curve: str) -> None:
 
 def _lattice(options: argparse.Namespace) -> None:
     from saltern.potentials import Potential
-    from saltern.potentials.static import CUBE, LATTICES, lattice_curve
+    from saltern.potentials.static import CUBE, LATTICES, contact_range, lattice_curve
 
     members = [Potential.load([path], options.device) for path in options.potentials]
     salt = _salt(members[0], options.ions, options.permittivity)
-    shortest, longest = options.contact or _range(members[0], salt)
+    shortest, longest = options.contact or contact_range(members[0].closest(salt.cation, salt.anion))
     if not 0 < shortest < longest:
         raise UserError(f"--contact {shortest:g} {longest:g}: two distances above 0, the smaller one first")
     curves = [lattice_curve(members, salt, name, shortest, longest) for name in (*LATTICES, CUBE)]
@@ -102,7 +101,7 @@ def _pmf(options: argparse.Namespace) -> None:
     from ase.data import chemical_symbols
 
     from saltern.potentials import Potential
-    from saltern.potentials.static import mean_force_curve
+    from saltern.potentials.static import LONGEST_A, mean_force_curve
 
     if not options.temperature > 0:
         raise UserError(f"--temperature {options.temperature:g}: above 0")
@@ -110,9 +109,9 @@ def _pmf(options: argparse.Namespace) -> None:
     salt = _salt(members[0], options.ions, options.permittivity)
     thermal = BOLTZMANN * options.temperature
     curves = {}
-    for pair in ((salt.cation, salt.anion), (salt.cation, salt.cation), (salt.anion, salt.anion)):
+    for pair in salt.pairs:
         name = "-".join(chemical_symbols[z] for z in pair)
-        curves[name] = mean_force_curve(members, salt, pair, members[0].closest(*pair), _LONGEST_A)
+        curves[name] = mean_force_curve(members, salt, pair, members[0].closest(*pair), LONGEST_A)
     print(f"permittivity {salt.permittivity:g}; {_who(members)}; short-range part in kT at {options.temperature:g} K")
     heads = ("contact (Å)", "kT", "barrier (Å)", "kT", "separated (Å)", "kT", "beyond 9 Å")
     print(f"{'pair':6}" + "".join(f" {head:>15}" for head in heads))
@@ -177,12 +176,6 @@ def _salt(potential: Potential, ions: Sequence[str] | None, permittivity: float 
     if not value > 0:
         raise UserError(f"--permittivity {value:g}: above 0")
     return Salt(atomic_numbers[chosen[0]], atomic_numbers[chosen[1]], charges[0], value)
-
-
-def _range(potential: Potential, salt: Salt) -> tuple[float, float]:
-    """Contact distances (Å) that hold every minimum: about the shortest one of the training frames."""
-    shortest = potential.closest(salt.cation, salt.anion)
-    return 0.9 * shortest, 1.8 * shortest
 
 
 def _line(curve: LatticeCurve) -> str:

@@ -69,6 +69,11 @@ class Level(Section):
         """Whether the teacher makes the frames and their labels in one go, by its own dynamics."""
         return isinstance(self.teacher, OpenmmTeacher | LevelTeacher)
 
+    @property
+    def audited(self) -> bool:
+        """Whether crystals are looked for, and so the dataset is audited for them, too."""
+        return "crystal" in self.observe.properties
+
     def batches(self, atoms: int) -> dict[str, range]:
         """A system's label batches by name, each with the candidate frames in it.
 

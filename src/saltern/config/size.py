@@ -151,12 +151,13 @@ def shared_size(campaign: Campaign) -> Size:
     """What the systems of a campaign share: datasets, training, the report."""
     # table of systems and report; the report's page is half a megabyte
     common = _stage(2, 500_000)
-    return common + total(_level_shared(level.student.committee) for level in campaign.levels)
+    return common + total(map(_level_shared, campaign.levels))
 
 
-def _level_shared(members: int) -> Size:
-    """The dataset, a committee and its evaluation; a release has three more files, a member a learning curve."""
-    return _stage(2 + members, 100_000) + Size(files=3 + 2 * members)
+def _level_shared(level: Level) -> Size:
+    """The dataset, a committee, its evaluation, an audit; a release has three more files, a member a learning curve."""
+    members = level.student.committee
+    return _stage(2 + members + level.audited, 100_000) + Size(files=3 + 2 * members)
 
 
 def _stage(jobs: int, size: int) -> Size:

@@ -2,6 +2,7 @@
 
 from saltern.learning.errors import held_out_errors
 from saltern.learning.group import ALONE, Group, LostProcessError, joined
+from saltern.learning.rest import at_rest
 from saltern.learning.stream import Loader, ReleaseFrames, ShuffledShare
 from saltern.learning.train import train
 
@@ -12,6 +13,7 @@ __all__ = [
     "LostProcessError",
     "ReleaseFrames",
     "ShuffledShare",
+    "at_rest",
     "held_out_errors",
     "joined",
     "train",

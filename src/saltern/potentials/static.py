@@ -6,7 +6,8 @@ differ by an order of magnitude in how strongly they bind a crystal.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -19,6 +20,8 @@ from saltern.units import COULOMB
 
 STEP_A = 0.025
 """Spacing of contact distances (Å) between which energies are interpolated; its error is some 1e-6 eV."""
+LONGEST_A = 12.0
+"""Å. Up to here two ions alone are looked at."""
 FINE_A = 0.02
 """Spacing of the distances at which two ions alone are evaluated (Å)."""
 AT_ONCE = 10
@@ -61,6 +64,31 @@ class Salt(NamedTuple):
     charge: float
     permittivity: float
 
+    @property
+    def pairs(self) -> tuple[tuple[int, int], ...]:
+        """All pairs of its ions, that of opposite ones first."""
+        return (self.cation, self.anion), (self.cation, self.cation), (self.anion, self.anion)
+
+
+def salts(charges: Mapping[str, float | None], permittivities: Mapping[str, float]) -> list[Salt]:
+    """Salts of two ions of one atom each and of the same charge that a potential was trained with.
+
+    Args:
+        charges: of each element in e, by symbol, None where it has several.
+        permittivities: by system; the most frequent one counts.
+    """
+    from ase.data import atomic_numbers
+
+    values = Counter(permittivities.values()).most_common(1)
+    charged = sorted((atomic_numbers[symbol], charge) for symbol, charge in charges.items() if charge)
+    return [
+        Salt(cation, anion, charge, permittivity)
+        for permittivity, _ in values
+        for cation, charge in charged
+        for anion, other in charged
+        if charge > 0 and charge == -other
+    ]
+
 
 @dataclass(frozen=True)
 class LatticeCurve:
@@ -79,6 +107,15 @@ class LatticeCurve:
     constant: Array
     energy: Array
     minimum: Array
+
+
+def contact_range(closest: float) -> tuple[float, float]:
+    """Distances of touching ions (Å) that hold the minimum of every lattice.
+
+    Args:
+        closest: shortest distance of the two ions in the training frames (Å).
+    """
+    return 0.9 * closest, 1.8 * closest
 
 
 class Extremum(NamedTuple):

@@ -251,6 +251,34 @@ class MeanForceCurve:
 
 
 @dataclass(frozen=True)
+class CrystalRow:
+    """Energy of a crystal at rest over its size; the committee's mean and standard deviation."""
+
+    salt: str
+    lattice: str
+    permittivity: float
+    constant: Measured
+    """Lattice constant of least energy, Å."""
+    least: Measured
+    """Energy there of a pair of ions against separated ones, kcal/mol."""
+    contact: Array
+    """(point,) distance of touching ions in Å."""
+    energy: Array
+    """(point,) kcal/mol."""
+    error: Array
+
+
+@dataclass(frozen=True)
+class IonPair:
+    """Potential of mean force of two ions alone, and its short-range part at three places, distance (Å) and kT."""
+
+    curve: MeanForceCurve
+    contact: tuple[Measured, Measured]
+    barrier: tuple[Measured, Measured]
+    separated: tuple[Measured, Measured]
+
+
+@dataclass(frozen=True)
 class PropertyRow:
     """One measured number, beside the experiment where there is one."""
 
@@ -338,6 +366,10 @@ class LevelData:
     curves: tuple[Curve, ...] = ()
     likeness: tuple[LikenessRow, ...] = ()
     mean_forces: tuple[MeanForceCurve, ...] = ()
+    crystals: tuple[CrystalRow, ...] = ()
+    ion_pairs: tuple[IonPair, ...] = ()
+    audit: str = ""
+    """What `saltern audit` said of crystals in the dataset and in the simulations."""
     properties: tuple[PropertyRow, ...] = ()
     health: tuple[HealthRow, ...] = ()
     films: tuple[tuple[Snapshot, ...], ...] = ()

@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from saltern.fields import FIELDS
-from saltern.report.data import Calibration, Curve, LearningCurve, LikenessRow, MeanForceCurve, Parity, PropertyRow
+from saltern.report.data import (
+    Calibration,
+    CrystalRow,
+    Curve,
+    LearningCurve,
+    LikenessRow,
+    MeanForceCurve,
+    Parity,
+    PropertyRow,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -109,6 +118,27 @@ def mean_force(key: str, title: str, curve: MeanForceCurve) -> str:
             axes.plot(curve.r, values, color=_series(colour))
         axes.plot(curve.r, curve.coulomb, color=_INK, linewidth=0.9, linestyle=(0, (4, 2)), zorder=0)
         axes.set(title=title, xlabel="r (Å)", ylabel="energy (kT)")
+    return svg[0]
+
+
+def crystals(key: str, title: str, rows: Sequence[CrystalRow]) -> str:
+    """Energy of crystals of a salt over the distance of touching ions.
+
+    Args:
+        key: unique on the page.
+        title: the salt.
+        rows: its lattices, in the order of their colours.
+    """
+    least = "; ".join(f"{row.lattice} {row.least.value:.1f}" for row in rows if row.least.value is not None)
+    with _figure(key, f"Energies of crystals of {title}, least ones in kcal/mol: {least}") as (axes, svg):
+        axes.axhline(0, color=_RULE, linewidth=0.8, zorder=0)
+        for colour, row in enumerate(rows):
+            low, high = row.energy - row.error, row.energy + row.error
+            axes.fill_between(row.contact, low, high, color=_series(colour), alpha=0.22, linewidth=0)
+            axes.plot(row.contact, row.energy, color=_series(colour))
+        lowest = min(-1.0, *(float(row.energy.min()) for row in rows))
+        axes.set(title=title, xlabel="distance of touching ions (Å)", ylabel="kcal/mol a pair")
+        axes.set_ylim(1.15 * lowest, max(1.0, -0.5 * lowest))
     return svg[0]
 
 

@@ -30,11 +30,19 @@ from saltern.report.data import (
     Snapshot,
     SystemRow,
 )
-from saltern.report.properties import curves, health, likeness_rows, mean_forces, property_rows
+from saltern.report.properties import (
+    crystal_rows,
+    curves,
+    health,
+    ion_pairs,
+    likeness_rows,
+    mean_forces,
+    property_rows,
+)
 from saltern.report.snapshot import snapshot
 from saltern.store import ledger_of, open_release, read_frames, read_json, read_metadata, spaced_frames
 
-STAGES = ("compose", "sample", "label", "collect", "release", "train", "evaluate", "simulate", "observe")
+STAGES = ("compose", "sample", "label", "collect", "release", "train", "evaluate", "simulate", "audit", "observe")
 FILM = 25
 """Frames of ions without solvent that are shown: some 60 kB of the page for 128 ions."""
 SOFTWARE = ("tblite", "openmm", "torch", "numpy", "scipy", "snakemake")
@@ -138,12 +146,20 @@ def _level(directory: Path, systems: Sequence[SystemRow], states: Sequence[Syste
         curves=tuple(curve for s in states for curve in curves(s, measured[s.id])),
         likeness=tuple(row for s in states for row in likeness_rows(s, measured[s.id])),
         mean_forces=tuple(curve for s in states for curve in mean_forces(s, measured[s.id])),
+        crystals=crystal_rows(errors),
+        ion_pairs=ion_pairs(errors),
+        audit=_text(directory / "audit.txt"),
         properties=tuple(row for s in states for row in property_rows(s, measured[s.id])),
         health=tuple(health(s, measured[s.id], _stopped(about[s.id])) for s in states),
         films=tuple(_film(runs[s], about[s], measured[s]) for s in _first_states(runs) if runs[s]),
         explained=tuple(_explained(entry) for entry in errors.get("explained", [])),
         spec={stage: entry[stage] for entries in about.values() for entry in entries for stage in _told(entry)},
     )
+
+
+def _text(path: Path) -> str:
+    """A file that only some campaigns have."""
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _first_states(states: Iterable[str]) -> list[str]:

@@ -130,6 +130,7 @@ def _view(data: ReportData, level: LevelData) -> dict[str, Any]:
         "salts": {salt or "pure solvent": number % figures.SERIES for salt, number in salts.items()},
         "structure": _structure(data, level, suffix),
         "mean_forces": _mean_forces(data, level, suffix),
+        "at_rest": _at_rest(level, suffix),
         "comparisons": _comparisons(data, level, suffix),
         "by_temperature": _by_temperature(data, level, suffix),
         "electrolytes": {name: number % figures.SERIES for number, name in enumerate(_electrolytes(data))},
@@ -171,6 +172,14 @@ def _mean_forces(data: ReportData, level: LevelData, suffix: str) -> list[dict[s
         panels = [figures.mean_force(key, "–".join(curve.pair), curve) for key, curve in zip(keys, curves, strict=True)]
         shown.append({"title": data.system(system).label, "panels": panels})
     return shown
+
+
+def _at_rest(level: LevelData, suffix: str) -> list[str]:
+    """Crystals of each salt, then two ions alone, one panel a pair."""
+    by_salt = _grouped((row.salt, row) for row in level.crystals)
+    panels = [figures.crystals(f"cr-{suffix}-{n}", salt, rows) for n, (salt, rows) in enumerate(by_salt.items())]
+    alone = enumerate(pair.curve for pair in level.ion_pairs)
+    return panels + [figures.mean_force(f"ip-{suffix}-{n}", "–".join(curve.pair), curve) for n, curve in alone]
 
 
 def _comparisons(data: ReportData, level: LevelData, suffix: str) -> list[str]:

@@ -8,11 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from saltern.report.data import Curve, HealthRow, LikenessRow, MeanForceCurve, Measured, PropertyRow, SystemRow
+from saltern.frames import Array
+from saltern.report.data import (
+    CrystalRow,
+    Curve,
+    HealthRow,
+    IonPair,
+    LikenessRow,
+    MeanForceCurve,
+    Measured,
+    PropertyRow,
+    SystemRow,
+)
 from saltern.report.experiment import Experiment, experiment
 
 PMF_ERROR = 1.0
 """kT. Where ions met so rarely that the error is larger, a potential of mean force is not drawn."""
+PMF_HIGHEST = 8.0
+"""kT. Up to here potentials of mean force of two ions alone are drawn."""
 PMF_POINTS = {"contact": "contact minimum", "barrier": "barrier", "separated": "solvent-separated minimum"}
 """What the report calls places of a potential of mean force."""
 
@@ -60,6 +73,42 @@ def mean_forces(system: SystemRow, measured: Mapping[str, Any]) -> list[MeanForc
         pair = (entry["pair"][0], entry["pair"][1])
         found.append(MeanForceCurve(system.id, pair, r[seen], total[seen], short_range[seen], error[seen]))
     return found
+
+
+def crystal_rows(errors: Mapping[str, Any]) -> tuple[CrystalRow, ...]:
+    """Crystals at rest, of what `evaluate` wrote."""
+    return tuple(
+        CrystalRow(
+            "".join(entry["ions"]),
+            entry["lattice"],
+            entry["permittivity"],
+            _measured(entry["minimum"]["constant"]),
+            _measured(entry["minimum"]["energy"]),
+            np.array(entry["contact"], dtype=np.float64),
+            *_curve(entry["energy"]),
+        )
+        for entry in errors.get("crystals", [])
+    )
+
+
+def ion_pairs(errors: Mapping[str, Any]) -> tuple[IonPair, ...]:
+    """Two ions alone, of what `evaluate` wrote, without the distances at which the wall is all that counts."""
+    found = []
+    for entry in errors.get("pairs", []):
+        r = np.array(entry["r"], dtype=np.float64)
+        (total, error), (short_range, _) = (_curve(entry[name]) for name in ("total", "short_range"))
+        shown = total < PMF_HIGHEST
+        pair = (entry["pair"][0], entry["pair"][1])
+        curve = MeanForceCurve("", pair, r[shown], total[shown], short_range[shown], error[shown])
+        places = ((_measured(entry[name]["position"]), _measured(entry[name]["value"])) for name in PMF_POINTS)
+        found.append(IonPair(curve, *places))
+    return tuple(found)
+
+
+def _curve(entry: Mapping[str, Any]) -> tuple[Array, Array]:
+    """Values and their errors, zero where they are unknown."""
+    values, errors = (np.array(entry[name], dtype=np.float64) for name in ("values", "error"))
+    return values, np.nan_to_num(errors)
 
 
 def property_rows(system: SystemRow, measured: Mapping[str, Any]) -> list[PropertyRow]:
