@@ -45,6 +45,18 @@ def test_a_forecast_needs_no_labels(capsys: Captured) -> None:
     assert "built-in figures" in text
 
 
+def test_labels_count_once_and_only_where_they_are_made(capsys: Captured) -> None:
+    """Two levels share the labels of one system; the other one is simulated alone."""
+    campaign = str(ROOT / "config/campaigns/nacl-crystallisation.yaml")
+    assert main(["validate", campaign]) == 0
+    assert capsys.readouterr().out.endswith("valid; 2 systems, 18000 frames to label\n")
+    assert main(["plan", campaign]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    labelled, simulated = (line.split() for line in lines if line.startswith("NaCl-"))
+    assert float(labelled[-3]) > 1
+    assert {float(cell) for cell in simulated[-3:]} == {float(simulated[-1])}, "starting its jobs, and no label"
+
+
 def test_labels_at_hand_correct_it(capsys: Captured) -> None:
     main(["plan", DEMO])
     before = [float(cell) for cell in total(capsys.readouterr().out)[-3:]]

@@ -33,8 +33,10 @@ def _validate(options: argparse.Namespace) -> None:
     from saltern.systems import problems, too_large
 
     campaign = load_campaign(options.campaign, [problems, openmm.problems, too_large])
-    frames = sum(level.sample.frames * len(campaign.systems_of(level)) for level in campaign.levels)
-    print(f"{options.campaign}: valid; {len(campaign.expanded())} systems, {frames} frames to label")
+    systems = campaign.expanded().values()
+    asked = [level for system in systems if system.labelled for level in campaign.sampled_at(system.levels)]
+    frames = sum(level.sample.frames for level in asked)
+    print(f"{options.campaign}: valid; {len(systems)} systems, {frames} frames to label")
 
 
 def _schema(options: argparse.Namespace) -> None:

@@ -228,6 +228,15 @@ class Campaign(Section):
         """
         return next(other for other in self.levels if other is level or self._asked(other) == self._asked(level))
 
+    def sampled_at(self, levels: tuple[str, ...] | None) -> list[Level]:
+        """The levels at which frames of a system are made, and labelled if it is labelled at all: each once.
+
+        Args:
+            levels: names of the system's levels; None for all.
+        """
+        own = (level for level in self.levels if levels is None or level.name in levels)
+        return list({source.name: source for source in map(self.labelled_at, own)}.values())
+
     def _asked(self, level: Level) -> tuple[str, str, tuple[bool, ...]]:
         """All that labels of a level depend on."""
         labelled = [entry for entry in self.systems if entry.labelled]

@@ -92,8 +92,7 @@ def system_size(campaign: Campaign, box: Box, seconds: Seconds | None = None) ->
     """
     composed = _stage(1, _HDF5_BYTES)
     cost = seconds or built_in(campaign)
-    levels = box.levels_of(campaign)
-    sources = list({source.name: source for source in map(campaign.labelled_at, levels)}.values())
+    levels, sources = box.levels_of(campaign), campaign.sampled_at(box.levels)
     sampled = total(_candidates_of_system(level, box) for level in sources)
     labelled = total(_labels_of_system(level, box, cost) for level in sources if box.labelled)
     return composed + sampled + labelled + total(_simulations_of_system(level, box) for level in levels)
