@@ -56,6 +56,16 @@ def test_frames_hold_the_solute_and_its_forces(boxes, tmp_path):
     assert len({*keys[0], *keys[1]}) == 13
 
 
+def test_frames_cost_what_their_trajectory_took_and_its_equilibration(boxes, tmp_path, monkeypatch):
+    """A clock that goes on by a second between frames: 5 of them are discarded, 7 kept."""
+    seconds = []
+    advance = moving._Classical.advance
+    monkeypatch.setattr(moving._Classical, "advance", lambda *args: (seconds.append(1), advance(*args)))
+    monkeypatch.setattr("time.process_time", lambda: float(len(seconds)))
+    harvest(*boxes, range(1), SPEC, tmp_path / "0.h5", "try")
+    assert read_frames(tmp_path / "0.h5")["cpu_seconds"].tolist() == [6, 1, 1, 1, 1, 1, 1]
+
+
 def test_a_kill_changes_nothing(boxes, tmp_path, monkeypatch):
     starts, about = boxes
     harvest(starts, about, range(1), SPEC, tmp_path / "whole.h5", "try")

@@ -178,28 +178,28 @@ class _Harvest:
     def _shot(self, number: int, trajectory: Trajectory) -> Frames:
         """A trajectory as it is now."""
         positions, forces = trajectory.point()
-        return self._frame(number, positions[self.rows], forces[self.rows])
+        return self._frame(number, positions[self.rows], forces[self.rows], self._spent())
 
     def _missed(self, earlier: Frames) -> Iterator[Frames]:
         """The frames that a trajectory did not come to, behind those that it did."""
         seen = earlier if len(earlier) else self.kept
         unknown = np.full((len(self.rows), 3), np.nan)
         for number in range(len(earlier), self.wanted):
-            frame = self._frame(number, seen.of(len(seen) - 1, "positions"), unknown)
+            frame = self._frame(number, seen.of(len(seen) - 1, "positions"), unknown, 0.0)
             yield frame.with_arrays(reason=["teacher-stopped"])
 
     def _joined(self, shots: Sequence[Frames]) -> Frames:
         """Some frames, or none with the same quantities."""
         nowhere = np.zeros((len(self.rows), 3))
-        return Frames.concatenate([self._frame(0, nowhere, nowhere).select([]), *shots])
+        return Frames.concatenate([self._frame(0, nowhere, nowhere, 0.0).select([]), *shots])
 
     def _spent(self) -> float:
         """Processor time since this was last asked (s)."""
         before, self.clock = self.clock, time.process_time()
         return self.clock - before
 
-    def _frame(self, number: int, positions: Array, forces: Array) -> Frames:
-        """One frame with all that is known of it."""
+    def _frame(self, number: int, positions: Array, forces: Array, spent: float) -> Frames:
+        """One frame with all that is known of it; it took so much processor time (s)."""
         teacher = self.teacher
         accepted = bool(np.isfinite(forces).all() and np.linalg.norm(forces, axis=1).max(initial=0) <= self.limit)
         return self.kept.with_arrays(
@@ -216,6 +216,6 @@ class _Harvest:
             method=[teacher.method],
             host=[platform.node()],
             date=[datetime.now(UTC).date().isoformat()],
-            cpu_seconds=[self._spent()],
+            cpu_seconds=[spent],
             recall=[""],
         )
