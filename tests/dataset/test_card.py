@@ -90,6 +90,18 @@ def test_card_tells_splits_changes_duplicates_and_statistics(manifest: dict[str,
     assert "- `near_duplicates.json`: how near" in text
 
 
+def test_card_of_mean_forces_speaks_of_no_energies_and_of_no_search_that_was_not_made(manifest: dict[str, Any]) -> None:
+    assert "\nEnergies, forces and stresses of " in card(manifest)
+    none = {"count": 0}
+    for told in manifest["statistics"]["systems"].values():
+        told |= {"energy_per_atom_eV": none, "stress_trace_eV_A3": none}
+    manifest["near_duplicates"] = duplicate_report([], 0)
+    text = card(manifest)
+    assert "\nForces of " in text
+    assert "Near-duplicates were not looked for." in text
+    assert "can be near-duplicates" not in text
+
+
 def test_card_of_an_older_release_says_what_it_can(manifest: dict[str, Any]) -> None:
     newer = ("splits", "parent", "statistics", "near_duplicates", "authors", "date", "files", "recalls")
     text = card({key: value for key, value in manifest.items() if key not in newer})

@@ -8,13 +8,13 @@ from typing import Any
 
 from saltern.store.ledger import HARD_ABOVE
 from saltern.store.shard import READING
-from saltern.store.statistics import statistics_tables
+from saltern.store.statistics import labels_in_words, statistics_tables
 from saltern.store.versions import SHORT
 
 _TEXT = """\
 # {name}
 
-Energies, forces and stresses of {accepted} periodic frames of {systems} electrolyte systems, made with Saltern.
+{labels} of {accepted} periodic frames of {systems} electrolyte systems, made with Saltern.
 
 | | |
 |---|---|
@@ -98,6 +98,7 @@ def card(manifest: Mapping[str, Any]) -> str:
         **{key: manifest[key] for key in ("name", "root_hash", "licence")},
         **manifest["frames"],
         methods=", ".join(manifest["methods"]),
+        labels=labels_in_words(manifest.get("statistics")),
         systems=len(manifest["systems"]),
         parent=_parent(manifest.get("parent")),
         changes=_changes(manifest.get("parent")),
@@ -178,14 +179,15 @@ def _duplicates(report: Mapping[str, Any] | None) -> str:
     """How near the splits come to each other."""
     if not report:
         return ""
+    if not report["threshold_A"]:
+        return "\nNear-duplicates were not looked for.\n"
     if not report["compared"]:
         return "\nNo two splits have frames of the same composition, so none can be near-duplicates.\n"
     found = report["percentiles_A"]
-    told = f"{report['near']} of them nearer than {report['threshold_A']:g} Å" if report["threshold_A"] else "no limit"
     return (
         f"\nNear-duplicates: {report['compared']} validation and test frames were each compared with all frames of the "
-        f"same composition in other splits; {told}. Distance to the nearest one: least {found['p0']:.3f} Å, median "
-        f"{found['p50']:.3f} Å; the same frame displaced by 0.01 Å is about 0.02 to 0.05 Å away.\n"
+        f"same composition in other splits; {report['near']} of them nearer than {report['threshold_A']:g} Å. Distance "
+        f"to the nearest one: least {found['p0']:.3f} Å, median {found['p50']:.3f} Å; the same frame displaced by 0.01 Å is about 0.02 to 0.05 Å away.\n"
     )
 
 

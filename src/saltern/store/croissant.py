@@ -12,6 +12,7 @@ import numpy as np
 
 from saltern.fields import FIELDS
 from saltern.store.card import KEYWORDS, authors_of
+from saltern.store.statistics import labels_in_words
 from saltern.store.versions import SHORT
 
 if TYPE_CHECKING:
@@ -106,8 +107,9 @@ def _description(manifest: Mapping[str, Any]) -> str:
     """What it is, in a sentence."""
     frames = sum(manifest["frames"].values())
     salts = sorted({about["system"]["salt"] or "pure solvent" for about in manifest["systems"].values()})
+    labels = labels_in_words(manifest.get("statistics"))
     return (
-        f"Energies, forces and stresses of {frames} periodic frames of {len(manifest['systems'])} electrolyte systems "
+        f"{labels} of {frames} periodic frames of {len(manifest['systems'])} electrolyte systems "
         f"({', '.join(salts)}), method {', '.join(manifest['methods'])}. README.md is for people."
     )
 

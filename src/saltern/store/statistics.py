@@ -23,6 +23,7 @@ CONTACT_A = 4.0
 """Pairs of elements that never come nearer than this (Å) have no shortest distance."""
 _BINS = {"force": 0.01, "energy": 1e-4, "stress": 1e-5}
 """Widths of the histograms from which percentiles are read: eV/Å, eV per atom, eV/Å³."""
+_LABELS = ("energy_per_atom_eV", "stress_trace_eV_A3")
 _SCALE = 1126
 """Every finite float64 is a whole multiple of 2 to the minus this."""
 
@@ -234,6 +235,19 @@ def _shortest(numbers: Array, positions: Array, cell: Array) -> dict[str, float]
         key = tuple(sorted(divmod(code, 256)))
         found[key] = min(found[key], float(distance[pairs == code].min()))
     return {"-".join(map(_symbol, key)): value for key, value in found.items()}
+
+
+def labels_in_words(plain: Mapping[str, Any] | None) -> str:
+    """What frames are labelled with, by `Statistics.plain`; all of it where that is not known."""
+    systems = plain["systems"].values() if plain else []
+    known = {name: not plain or any(told[name]["count"] for told in systems) for name in _LABELS}
+    energies, stresses = known.values()
+    return {
+        (True, True): "Energies, forces and stresses",
+        (True, False): "Energies and forces",
+        (False, True): "Forces and stresses",
+        (False, False): "Forces",
+    }[energies, stresses]
 
 
 def statistics_tables(plain: Mapping[str, Any]) -> str:
