@@ -187,7 +187,8 @@ def _duplicates(report: Mapping[str, Any] | None) -> str:
     return (
         f"\nNear-duplicates: {report['compared']} validation and test frames were each compared with all frames of the "
         f"same composition in other splits; {report['near']} of them nearer than {report['threshold_A']:g} Å. Distance "
-        f"to the nearest one: least {found['p0']:.3f} Å, median {found['p50']:.3f} Å; the same frame displaced by 0.01 Å is about 0.02 to 0.05 Å away.\n"
+        f"to the nearest one: least {found['p0']:.3f} Å, median {found['p50']:.3f} Å; the same frame displaced by 0.01 "
+        "Å is about 0.02 to 0.05 Å away.\n"
     )
 
 
