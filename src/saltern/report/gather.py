@@ -180,9 +180,11 @@ def _film(
     files = {replica: path for path, entry in zip(paths, about, strict=True) for replica in entry["stopped"]}
     crystals = {run["replica"]: run["solid"][-1] for entry in measured.get("crystal", []) for run in entry["replicas"]}
     replica = max(files, key=lambda name: crystals.get(name, 0))
+    last = snapshot(spaced_frames(files[replica], replica, 1))
+    if last.solvent.any():
+        return (last,)
     frames = spaced_frames(files[replica], replica, FILM)
-    film = [snapshot(frames, index) for index in range(len(frames))]
-    return tuple(film[-1:] if film[-1].solvent.any() else film)
+    return tuple(snapshot(frames, index) for index in range(len(frames)))
 
 
 def _held_out(entry: Mapping[str, Any]) -> HeldOutError:
