@@ -148,19 +148,18 @@ def classical_forces(frames: Frames, cutoff_A: float = 9.0) -> Vectors | None:
     import openmm
     from openmm import unit
 
-    contexts: dict[tuple[bytes, tuple[str, ...]], Any] = {}
+    prepared: tuple[bytes, tuple[str, ...]] | None = None
+    context: Any = None
     found = []
     for frame in (frames.select([index]) for index in range(len(frames))):
         species, cell = _species_of(frame), frame["cell"][0]
         if species is None or np.count_nonzero(cell - np.diag(np.diag(cell))):
             return None
-        key = (cell.tobytes(), species)
-        if key not in contexts:
-            contexts.clear()  # frames of a system stand together
-            integrator = openmm.VerletIntegrator(0.001)
-            contexts[key] = context_of(build_system(frame, species, cutoff_A), integrator, "auto")
-        contexts[key].setPositions(_whole(frame) * NM)
-        forces = contexts[key].getState(forces=True).getForces(asNumpy=True)
+        if prepared != (cell.tobytes(), species):  # frames of a system stand together
+            prepared = (cell.tobytes(), species)
+            context = context_of(build_system(frame, species, cutoff_A), openmm.VerletIntegrator(0.001), "auto")
+        context.setPositions(_whole(frame) * NM)
+        forces = context.getState(forces=True).getForces(asNumpy=True)
         found.append(np.asarray(forces.value_in_unit(unit.kilojoule_per_mole / unit.angstrom)) * KJ_PER_MOL)
     return np.concatenate(found)
 
