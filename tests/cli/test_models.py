@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from saltern.cli import main
 from saltern.config import ObserveConfig, ObserveSpec
@@ -35,3 +36,9 @@ def test_observe_finds_every_trajectory_of_every_file(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "p.json").read_text()) == json.loads(json.dumps(expected))
     assert expected["replicas"] == 3
     assert expected["drift"]["energy_drift"]["value"] is not None
+
+
+def test_a_dataset_says_nothing_without_what_is_usual(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["observe", "r0000.h5", str(tmp_path / "p.json"), "--dataset", "dataset"]
+    assert main([*asked, "--spec", ObserveSpec(observe=ObserveConfig()).model_dump_json()]) == 2
+    assert "--dataset: wants --errors too" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from saltern.config import StudentConfig
 from saltern.engines import classical_forces
 from saltern.frames import Frames
 from saltern.learning import held_out_errors
-from saltern.learning.calibration import calibration, usual_spread
+from saltern.learning.calibration import calibration, usual
 from saltern.learning.environments import CLASSES, environments
 from saltern.learning.jackknife import group_sums, jackknife
 from saltern.potentials import Batch, Network, Potential, save
@@ -72,13 +72,13 @@ def test_error_bars_know_that_atoms_of_a_trajectory_are_not_independent() -> Non
     assert alone["factor"] == {"value": 1.0, "error": None}
 
 
-def test_the_usual_spread_is_exceeded_by_one_atom_in_a_hundred_of_its_element() -> None:
+def test_the_usual_is_exceeded_by_one_atom_in_a_hundred_of_its_element() -> None:
     _, spreads, _ = committee(1.0)
     numbers = np.where(np.arange(8000) % 2, 1, 8)
     spreads = spreads * np.where(numbers == 1, 1, 10)
-    usual = usual_spread(numbers, spreads)
+    limits = usual(numbers, spreads)
     for z, symbol in ((1, "H"), (8, "O")):
-        assert (spreads[numbers == z] > usual[symbol]).mean() == pytest.approx(0.01, abs=0.001)
+        assert (spreads[numbers == z] > limits[symbol]).mean() == pytest.approx(0.01, abs=0.001)
 
 
 def solution(distance: float) -> Frames:

@@ -128,11 +128,20 @@ def test_the_committee_is_told_whether_it_knows_how_wrong_it_is(data, page):
 def test_simulations_that_left_their_data_are_marked(data, page):
     left, stayed = data.levels[0].health[3], data.levels[0].health[2]
     assert (left.left, stayed.left) == (True, False)
-    row = re.search(rf'<tr([^>]*)><th scope="row"><code>{left.system}</code></th>(?:(?!</tr>).)*?11.20 ± 0.40', page)
+    shares = '11.20 ± 0.40</td><td class="n">25.10 ± 0.60'
+    row = re.search(rf'<tr([^>]*)><th scope="row"><code>{left.system}</code></th>(?:(?!</tr>).)*?{shares}', page)
     assert row
     assert "doubt" in row[1]
-    told = "NaCl 4.63 mol/kg, 350 K: left the training data: 11.20 ± 0.40 % of the atoms are doubtful, 1 % is usual"
-    assert f"{told}, force error about 102 meV/Å" in summary(data)
+    told = "NaCl 4.63 mol/kg, 350 K: left the training data: 11.20 ± 0.40 % of the atoms are doubtful, 25.10 ± 0.60 %"
+    assert f"{told} have new surroundings, 1 % is usual, force error about 102 meV/Å" in summary(data)
+
+
+def test_either_share_alone_tells_that_a_simulation_left_its_data(data):
+    row = data.levels[0].health[2]
+    far, near = Measured(0.2, 0.01), Measured(0.01, 0.01)
+    assert replace(row, outside=None, new=far).left
+    assert replace(row, outside=far, new=near).left
+    assert not replace(row, outside=near, new=replace(far, error=0.08)).left
 
 
 def test_properties_are_drawn_against_temperature_where_there_is_more_than_one(data, page):

@@ -150,6 +150,7 @@ def test_a_level_of_ions_is_the_same_pipeline(run: Run) -> None:
         assert [entry["pair"] for entry in measured["pmf"]][1] == ["Na", "Cl"]
         assert measured["temperature"]["value"] == temperature
         assert 0 <= measured["outside"]["atoms"]["value"] <= 1
+        assert 0 <= measured["new_environments"]["value"] <= 1
         [trajectory] = (results / "ions/trajectories" / file.stem).glob("*.h5")
         frames = read_frames(trajectory)
         assert set(frames["numbers"].tolist()) == {11, 17}

@@ -36,6 +36,7 @@ rule observe:
             allow_missing=True,
         ),
         errors="results/{campaign}/{level}/errors.json",
+        dataset="results/{campaign}/{level}/dataset",
         teacher=liquid_of_teacher,
     output:
         "results/{campaign}/{level}/properties/{state}.json",
@@ -51,5 +52,5 @@ rule observe:
     params:
         spec=spec("observe"),
     shell:
-        "saltern observe {input.trajectories} {output} --errors {input.errors} --teacher {input.teacher:q}"
-        " --spec {params.spec:q} 2>&1 | tee {log}"
+        "saltern observe {input.trajectories} {output} --errors {input.errors} --dataset {input.dataset}"
+        " --teacher {input.teacher:q} --spec {params.spec:q} 2>&1 | tee {log}"

@@ -25,8 +25,9 @@ ions in the largest solid-like cluster of the cations' sub-lattice, ions with an
 largest cluster in contact, and the largest structure factor. The rows `planted` are a control: one frame of the system
 after 64 of its ions were put into a cube of rocksalt, which must be seen.
 
-With trajectories it says how far the surroundings of their ions are from the nearest ones that were trained on, and
-compares that with frames held out from the same dataset: a crystal that was not in the data is far from all of them.
+With trajectories it says how far the surroundings of their ions are from the nearest ones that were trained on, as the
+root mean square relative difference of the distances to twelve neighbours of either sign, and compares that with frames
+held out from the same dataset: a crystal that was not in the data is far from all of them.
 
 Exit code: 0 no crystal in the dataset, 1 there is one, 2 the input is wrong.
 """
@@ -170,7 +171,7 @@ def _compare(release: Release, paths: Sequence[Path], samples: int, contact: flo
     known, rows = _known(release), index[index["split"] == held]
     usual = _distances(known, _frames(release, rows.iloc[:: -(-len(rows) // samples)]))
     print(
-        f"{'distance (Å) to training':42} {'ions':>8} {'median':>8} {'99 %':>8} {'largest':>8} {'beyond held-out':>16}"
+        f"{'distance (%) to training':42} {'ions':>8} {'median':>8} {'99 %':>8} {'largest':>8} {'beyond held-out':>16}"
     )
     print(_distance_line(f"{held} frames", usual, usual))
     for path in paths:
@@ -198,12 +199,12 @@ def _known(release: Release) -> Known:
 
 
 def _distances(known: Known, frames: Frames, contact: float | None = None) -> Array:
-    """Distance from every ion's surroundings to the nearest ones that were trained on, (ion,), Å."""
+    """Distance from every ion's surroundings to the nearest ones that were trained on, (ion,), %."""
     import numpy as np
 
     from saltern.observables import frame_environments
 
-    return np.concatenate([known.distances(*pair) for pair in frame_environments(frames, contact)])
+    return 100 * np.concatenate([known.distances(*pair) for pair in frame_environments(frames, contact)])
 
 
 def _sampled(path: Path, samples: int) -> Iterator[tuple[str, Frames, Frames]]:
@@ -226,4 +227,4 @@ def _distance_line(what: str, found: Array, usual: Array) -> str:
         return f"{what:42} {0:8}"
     median, most = np.percentile(found, [50, 99])
     beyond = 100 * float((found > usual.max()).mean())
-    return f"{what:42} {len(found):8} {median:8.3f} {most:8.3f} {found.max():8.3f} {beyond:14.1f} %"
+    return f"{what:42} {len(found):8} {median:8.2f} {most:8.2f} {found.max():8.2f} {beyond:14.1f} %"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from saltern.cli.arguments import add_spec, interval, parsed
 from saltern.cli.launch import end_with_launcher, launch, place
+from saltern.errors import UserError
 
 if TYPE_CHECKING:
     from saltern.config import TrainSpec
@@ -57,6 +58,9 @@ def add_to(commands: Any) -> None:
     observe.add_argument("trajectories", type=Path, nargs="+")
     observe.add_argument("output", type=Path)
     observe.add_argument("--errors", type=Path, metavar="FILE", help="what `evaluate` found: how far to trust forces")
+    observe.add_argument(
+        "--dataset", type=Path, metavar="RELEASE", help="what the potential was trained on; wants --errors too"
+    )
     observe.add_argument(
         "--teacher",
         type=Path,
@@ -158,9 +162,11 @@ def _simulate(options: argparse.Namespace) -> None:
 
 def _observe(options: argparse.Namespace) -> None:
     from saltern.config import ObserveSpec
-    from saltern.observables import MEASURED, measure, outside
-    from saltern.store import read_json, read_trajectories, write_json
+    from saltern.observables import MEASURED, TrainingEnvironments, measure, new_environments, outside
+    from saltern.store import open_release, read_json, read_trajectories, write_json
 
+    if options.dataset and not options.errors:
+        raise UserError("--dataset: wants --errors too, which says how far from it is usual")
     config = parsed(ObserveSpec, options.spec).observe
     replicas = [frames for path in options.trajectories for frames in read_trajectories(path, MEASURED)]
     teacher = [frames for path in options.teacher for frames in _accepted(path)]
@@ -169,7 +175,12 @@ def _observe(options: argparse.Namespace) -> None:
         config.contact_A, teacher,
     )  # fmt: skip
     if options.errors:
-        measured["outside"] = outside(replicas, read_json(options.errors).get("calibration"), config.blocks)
+        errors = read_json(options.errors)
+        measured["outside"] = outside(replicas, errors.get("calibration"), config.blocks)
+        if options.dataset and "usual_distance" in errors:
+            training = TrainingEnvironments(open_release(options.dataset).reader("train"))
+            usual = errors["usual_distance"]
+            measured["new_environments"] = new_environments(replicas, training, usual, config.blocks)
     write_json(options.output, measured)
 
 

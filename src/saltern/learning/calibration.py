@@ -13,7 +13,7 @@ BINS = 10
 """Of equal numbers of atoms, from the most certain to the most doubtful."""
 
 USUAL = 0.99
-"""Share of the held-out atoms whose spread is within what counts as usual."""
+"""Share of the held-out atoms that are within what counts as usual."""
 
 
 def calibration(errors: Array, spreads: Array, group: Array) -> dict[str, Any]:
@@ -50,11 +50,11 @@ def calibration(errors: Array, spreads: Array, group: Array) -> dict[str, Any]:
     }
 
 
-def usual_spread(numbers: Array, spreads: Array) -> dict[str, float]:
-    """The spread that `USUAL` of the atoms of each element keep below, in eV/Å, by symbol."""
+def usual(numbers: Array, values: Array) -> dict[str, float]:
+    """What `USUAL` of the atoms of each element keep below, by symbol."""
     from ase.data import chemical_symbols
 
-    return {chemical_symbols[z]: float(np.quantile(spreads[numbers == z], USUAL)) for z in np.unique(numbers)}
+    return {chemical_symbols[z]: float(np.quantile(values[numbers == z], USUAL)) for z in np.unique(numbers)}
 
 
 def number(value: Any, error: Any) -> dict[str, float | None]:

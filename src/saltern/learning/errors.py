@@ -10,18 +10,22 @@ import numpy as np
 from saltern.engines import classical_forces
 from saltern.errors import UserError
 from saltern.frames import Array, Frames
-from saltern.learning.calibration import calibration, number, usual_spread
+from saltern.learning.calibration import calibration, number, usual
 from saltern.learning.environments import CLASSES, environments
 from saltern.learning.explained import explained
 from saltern.learning.jackknife import group_sums, jackknife
 from saltern.learning.members import Found, evaluated, member_rows
 from saltern.learning.resampling import names
+from saltern.observables import TrainingEnvironments
 from saltern.potentials import Potential
 from saltern.progress import track
 from saltern.store import FrameReader
 
 PLOTTED_ATOMS = 7000
 """Atoms in the parity plot of forces; more would only make the page heavy."""
+
+COMPARED_ATOMS = 20_000
+"""Held-out atoms whose environments are compared with those of the training frames."""
 
 
 def held_out_errors(
@@ -38,7 +42,8 @@ def held_out_errors(
         potential: the committee.
         frames: labelled frames.
         what: the task, for progress lines.
-        training: the frames that it was trained on, for what it explains beside pairs.
+        training: the frames that it was trained on, for what it explains beside pairs and how far held-out frames are
+            from them.
 
     Returns:
         'errors': rows with what, rmse and mae (each a value and its standard error), the reference's own root mean
@@ -48,7 +53,8 @@ def held_out_errors(
         `environments`. 'calibration': None, or what `calibration` says and 'usual', the spread that 99 % of the atoms
         of each element keep below in systems that were trained on. 'members': see `member_rows`. 'force_parity': by
         element, reference and predicted components (eV/Å), thinned; 'energy_parity': by system, energies per atom
-        relative to the mean (eV). 'explained', with `training`: see `explained`.
+        relative to the mean (eV). With `training`, 'explained': see `explained`, and 'usual_distance': the distance to
+        TrainingEnvironments that 99 % of the atoms of each element keep below in systems that were trained on.
 
     Raises:
         UserError: when there are no frames.
@@ -66,7 +72,7 @@ def held_out_errors(
         "members": member_rows(found, frames, trajectories(frames)),
         "force_parity": _force_parity(frames, found.forces),
         "energy_parity": _energy_parity(frames, energies),
-        **({} if training is None else {"explained": explained(potential, found, training, frames)}),
+        **({} if training is None else _beside_training(potential, frames, found, training)),
     }
 
 
@@ -125,12 +131,28 @@ def _calibration(potential: Potential, frames: Frames, found: Found, group: Arra
     if found.spreads is None:
         return None
     errors = np.linalg.norm(found.forces - frames["forces"], axis=1)
-    known = np.isin(frames["system"], list(potential.permittivities))
-    usual = _per_atom(frames, known if known.any() else np.ones(len(frames), bool))
+    known = _per_atom(frames, _known(potential, frames))
     return {
         **calibration(errors, found.spreads, group),
-        "usual": usual_spread(frames["numbers"][usual], found.spreads[usual]),
+        "usual": usual(frames["numbers"][known], found.spreads[known]),
     }
+
+
+def _beside_training(potential: Potential, frames: Frames, found: Found, training: FrameReader) -> dict[str, Any]:
+    """What is told by comparing held-out frames with those that were trained on."""
+    of_known = frames.select(_known(potential, frames))
+    some = of_known.select(range(0, len(of_known), -(-len(of_known["numbers"]) // COMPARED_ATOMS)))
+    distances = TrainingEnvironments(training).distances(some)
+    return {
+        "explained": explained(potential, found, training, frames),
+        "usual_distance": usual(some["numbers"], distances),
+    }
+
+
+def _known(potential: Potential, frames: Frames) -> Array:
+    """Which frames are of systems that were trained on; all where none is, (frame,)."""
+    known = np.isin(frames["system"], list(potential.permittivities))
+    return known if known.any() else np.ones(len(frames), bool)
 
 
 def _energy_rows(frames: Frames, energies: Array) -> list[dict[str, Any]]:

@@ -13,11 +13,11 @@ from saltern.observables.conservation import energy_drift, kinetic_temperature
 from saltern.observables.coordination import Coordination, coordination_number, first_peak, first_shell
 from saltern.observables.crystal import CRYSTAL, Order, first_lasting, octahedral, order, solid_cluster
 from saltern.observables.diffusion import Diffusion, diffusion, finite_size_correction, water_viscosity
-from saltern.observables.environments import Known, environments
+from saltern.observables.environments import Known, TrainingEnvironments, environments
 from saltern.observables.lattice import lattice_name
 from saltern.observables.measure import MEASURED, measure
 from saltern.observables.nucleation import Crystallisation, contact_distance, crystallisation, waiting_time
-from saltern.observables.outside import outside
+from saltern.observables.outside import new_environments, outside
 from saltern.observables.pmf import MeanForce, bjerrum_length, mean_force
 from saltern.observables.rdf import RadialDistribution, radial_distribution
 from saltern.observables.scattering import Peak, peaks, structure_factors
@@ -37,6 +37,7 @@ __all__ = [
     "Order",
     "Peak",
     "RadialDistribution",
+    "TrainingEnvironments",
     "Trajectory",
     "bjerrum_length",
     "block_means",
@@ -58,6 +59,7 @@ __all__ = [
     "lattice_name",
     "mean_force",
     "measure",
+    "new_environments",
     "octahedral",
     "order",
     "outside",

@@ -140,7 +140,7 @@ def frame_environments(frames: Frames, contact: float | None = None) -> Iterator
         positions, signs = _ions(alike)
         for points, cell in zip(positions, alike["cell"], strict=True):
             chosen = slice(None) if contact is None else octahedral(points, cell, signs, contact)
-            yield environments(points, cell, signs)[chosen], signs[chosen]
+            yield environments(points, cell, signs, np.array([-1.0, 1.0]))[chosen], signs[chosen]
 
 
 def _alike(frames: Frames) -> Iterator[Frames]:

@@ -1,81 +1,115 @@
-"""Local environments of ions, and how far they are from those that a potential was trained on.
+"""What surrounds an atom, and how far that is from what a potential was trained on.
 
-The environment of an ion is the sorted distances to its nearest counter-ions and like ions, as many as rocksalt's first
-shells hold. They run smoothly into one value where ions stop to matter, so that no ion enters or leaves with a jump.
+The environment of an atom are the logarithms of the distances to its nearest neighbours of every kind, in order, as
+many as rocksalt's first shell of like ions holds. How far two environments are from each other is then the root mean
+square relative difference of their distances. Logarithms end in one value where neighbours stop to matter, so that
+none enters or leaves with a jump.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from saltern.frames import Frames
+from saltern.store import FrameReader
+
 Array = NDArray[Any]
 
-UNLIKE, LIKE = 6, 12
-"""Neighbours of an ion in the first two shells of rocksalt."""
+NEAREST = 12
+"""Neighbours of each kind that are looked at."""
 REACH = 8.0
-"""Å; ions further away make no difference."""
+"""Å; neighbours further away make no difference."""
+TRAINING_ATOMS = 50_000
+"""Environments of training frames that others are compared with; with more of them none would be much nearer."""
+QUANTITIES = ("numbers", "positions", "cell")
+"""What is looked at in a frame."""
 
 
-def environments(positions: Array, cell: Array, charges: Array) -> Array:
-    """Environment of every ion of one frame.
-
-    A distance r counts as 2 R / π sin(π r / 2 R), R being the reach, so in Å for near neighbours.
+def environments(positions: Array, cell: Array, kinds: Array, of: Array) -> Array:
+    """Environment of every atom of one frame.
 
     Args:
-        positions: (ion, 3) in Å, wrapped or not.
+        positions: (atom, 3) in Å, wrapped or not.
         cell: (3, 3) cell vectors as rows in Å; it may be smaller than the reach.
-        charges: (ion,) in e; only the sign counts.
+        kinds: (atom,) what tells atoms apart, such as atomic numbers, or the signs of ions.
+        of: (kind,) the kinds that neighbours are sought of.
 
     Returns:
-        (ion, UNLIKE + LIKE) in Å, over the root of their number: the Euclidean distance of two environments is the
-        root mean square difference of their distances.
+        (atom, kind · NEAREST), over the root of their number: the Euclidean distance of two environments is the root
+        mean square difference of their logarithms.
     """
     from vesin import NeighborList
 
     points, box = (np.ascontiguousarray(array, dtype=np.float64) for array in (positions, cell))
     first, second, distance = NeighborList(cutoff=REACH, full_list=True, n_threads=1).compute(points, box, True, "ijd")
-    first, second = first.astype(np.int64), second.astype(np.int64)
-    like = charges[first] * charges[second] > 0
-    shells = [_nearest(first[of], distance[of], len(points), n) for of, n in ((~like, UNLIKE), (like, LIKE))]
-    smooth = 2 * REACH / np.pi * np.sin(np.pi / 2 * np.concatenate(shells, axis=1) / REACH)
-    return np.asarray(smooth / np.sqrt(UNLIKE + LIKE))
+    first, kind = first.astype(np.int64), kinds[second.astype(np.int64)]
+    shells = [_nearest(first[kind == k], distance[kind == k], len(points)) for k in of]
+    return np.asarray(np.concatenate(shells, axis=1) / np.sqrt(NEAREST * len(of)))
+
+
+def _nearest(first: Array, distance: Array, atoms: int) -> Array:
+    """Logarithm of the nearest distances over the reach, in order, (atom, NEAREST); 0 where there are fewer."""
+    order = np.lexsort((distance, first))
+    first, distance = first[order], distance[order]
+    rank = np.arange(len(first)) - np.searchsorted(first, first)
+    near = rank < NEAREST
+    table = np.zeros((atoms, NEAREST))
+    table[first[near], rank[near]] = np.log(distance[near] / REACH)
+    return table
 
 
 class Known:
     """Environments that a potential has seen.
 
     Args:
-        seen: environments (ion, length) with the ions' signs (ion,), frame by frame.
+        seen: environments (atom, length) with the kinds of the atoms (atom,), frame by frame.
     """
 
     def __init__(self, seen: Iterable[tuple[Array, Array]]) -> None:
         from scipy.spatial import cKDTree
 
-        values, signs = (np.concatenate(parts) for parts in zip(*seen, strict=True))
-        self._trees = {sign: cKDTree(values[signs == sign]) for sign in np.unique(signs)}
+        values, kinds = (np.concatenate(parts) for parts in zip(*seen, strict=True))
+        self._trees = {kind: cKDTree(values[kinds == kind]) for kind in np.unique(kinds)}
 
-    def distances(self, values: Array, signs: Array) -> Array:
-        """Distance in Å from each environment to the nearest known one of an ion of the same sign, (ion,).
+    def distances(self, values: Array, kinds: Array) -> Array:
+        """Distance from each environment to the nearest known one of an atom of the same kind, (atom,).
 
         Infinite where none is known.
         """
         found = np.full(len(values), np.inf)
-        for sign, tree in self._trees.items():
-            asked = signs == sign
+        for kind, tree in self._trees.items():
+            asked = kinds == kind
             found[asked] = tree.query(values[asked])[0]
         return found
 
 
-def _nearest(first: Array, distance: Array, ions: int, count: int) -> Array:
-    """The nearest distances of each ion in order, (ion, count); the reach where there are fewer."""
-    order = np.lexsort((distance, first))
-    first, distance = first[order], distance[order]
-    rank = np.arange(len(first)) - np.searchsorted(first, first)
-    near = rank < count
-    table = np.full((ions, count), REACH)
-    table[first[near], rank[near]] = distance[near]
-    return table
+class TrainingEnvironments:
+    """Environments of all elements in training frames, in evenly chosen ones of them where there are very many.
+
+    Args:
+        training: the frames that a potential was trained on.
+    """
+
+    def __init__(self, training: FrameReader) -> None:
+        atoms = len(training) * len(training.frames([0], ["numbers"])["numbers"])
+        frames = training.frames(range(0, len(training), -(-atoms // TRAINING_ATOMS)), QUANTITIES)
+        self._elements = np.unique(frames["numbers"])
+        self._known = Known(self._of(frames))
+
+    def distances(self, frames: Frames) -> Array:
+        """Distance from the environment of every atom to the nearest of its element in the training, (atom,).
+
+        Args:
+            frames: with the quantities in `QUANTITIES`.
+        """
+        return np.concatenate([self._known.distances(*pair) for pair in self._of(frames)])
+
+    def _of(self, frames: Frames) -> Iterator[tuple[Array, Array]]:
+        """Environments and atomic numbers of each frame."""
+        for frame in frames:
+            numbers = frame["numbers"]
+            yield environments(frame["positions"], frame["cell"][0], numbers, self._elements), numbers

@@ -294,7 +294,7 @@ class PropertyRow:
 
 
 LEFT = 0.05
-"""Share of doubtful atoms, five times the usual one, above which a simulation counts as having left its data."""
+"""Share of doubtful or new atoms, five times the usual one, above which a simulation counts as having left its data."""
 
 
 @dataclass(frozen=True)
@@ -317,12 +317,17 @@ class HealthRow:
     """Share of atoms about which the committee disagrees more than is usual on held-out frames; 0.01 is usual."""
     force_error: Measured | None = None
     """What the committee's spread says of the error of a force component, meV/Å."""
+    new: Measured | None = None
+    """Share of atoms whose environment is further from all training frames than is usual for held-out frames; 0.01 is
+    usual."""
 
     @property
     def left(self) -> bool:
         """Whether the simulation left what the potential was trained on."""
-        share = self.outside
-        return share is not None and share.value is not None and share.value - 2 * (share.error or 0.0) > LEFT
+        return any(
+            share is not None and share.value is not None and share.value - 2 * (share.error or 0.0) > LEFT
+            for share in (self.outside, self.new)
+        )
 
 
 @dataclass(frozen=True)

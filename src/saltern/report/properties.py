@@ -184,7 +184,9 @@ def health(system: SystemRow, measured: Mapping[str, Any], stopped: str) -> Heal
         _measured(drift.get("mean_temperature", {})),
         drift.get("largest_spread", {}).get("value"),
         stopped,
-        *(_measured(outside[name]) if outside else None for name in ("atoms", "force_error")),
+        outside=_measured(outside["atoms"]) if outside else None,
+        force_error=_measured(outside["force_error"]) if outside else None,
+        new=_measured(measured["new_environments"]) if "new_environments" in measured else None,
     )
 
 

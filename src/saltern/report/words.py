@@ -50,8 +50,12 @@ def percent(share: Measured | None) -> str:
 
 def left(row: HealthRow) -> str:
     """What is known of a simulation that left its data."""
-    error = f", force error about {number(row.force_error.value, 2)} meV/Å" if row.force_error else ""
-    return f"left the training data: {percent(row.outside)} % of the atoms are doubtful, 1 % is usual{error}"
+    shares = ((row.outside, "of the atoms are doubtful"), (row.new, "have new surroundings"))
+    told = [f"{percent(share)} % {what}" for share, what in shares if share is not None]
+    told.append("1 % is usual")
+    if row.force_error:
+        told.append(f"force error about {number(row.force_error.value, 2)} meV/Å")
+    return f"left the training data: {', '.join(told)}"
 
 
 def species(name: str) -> str:
