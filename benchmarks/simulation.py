@@ -31,11 +31,11 @@ from ase.units import fs
 
 import saltern.dynamics.simulate  # noqa: F401  its module, which the function of the same name hides
 from saltern.config import SimulateConfig, SimulateSpec, System
-from saltern.dynamics import simulate
+from saltern.dynamics import Simulation, simulate
 from saltern.dynamics.guards import Guard
 from saltern.dynamics.motion import Motion, generator_of, inertia, thermal_velocities
 from saltern.dynamics.run import Run
-from saltern.dynamics.surface import Surface
+from saltern.dynamics.surface import SideBySide
 from saltern.frames import Frames
 from saltern.potentials import NeighbourList, Potential, SalternCalculator
 from saltern.store import Journal
@@ -198,8 +198,8 @@ class Clock:
 PARTS: dict[str, list[tuple[Any, str]]] = {
     "network": [(Potential, "evaluate")],
     "neighbour list": [(NeighbourList, "pairs")],
-    "hand-over": [(Surface, "__call__")],
-    "integrator": [(Motion, "step")],
+    "hand-over": [(SideBySide, "__call__")],
+    "integrator": [(Motion, "begin_step"), (Motion, "end_step")],
     "guard": [(Guard, "broken")],
     "output": [
         (Run, "snapshot"), (Journal, "write"), (Journal, "read"), (Journal, "metadata"),
@@ -214,7 +214,7 @@ def shares(potential: Potential, box: Frames, steps: int) -> None:
     config = SETTINGS.model_copy(update={"length_ps": steps * 0.0005, "segment_ps": steps * 0.00025})
     clock = Clock()
     with tempfile.TemporaryDirectory() as place, clock.timing(PARTS):
-        simulate(box, {}, potential, SimulateSpec(simulate=config), [0], Path(place) / "r.h5")
+        simulate([Simulation(box, {}, Path(place) / "r.h5")], potential, SimulateSpec(simulate=config), [0])
     total = sum(clock.spent.values())
     print(f"\n{atoms} atoms, a simulation of {steps} steps: {1e6 * total / steps / atoms:.0f} µs/atom/step")
     for label in [*PARTS, "bookkeeping"]:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from saltern.config import SimulateConfig, SimulateSpec, StudentConfig
-from saltern.dynamics import simulate
+from saltern.dynamics import Simulation, simulate
 from saltern.frames import Frames
 from saltern.potentials import Network, Potential, save
 from saltern.store import read_frames, read_metadata
@@ -69,7 +69,7 @@ class Interrupted:
 def test_energy_is_conserved_with_network_and_baseline(
     committee: Sequence[Path], salty_neon: Frames, tmp_path: Path
 ) -> None:
-    simulate(salty_neon, {}, Potential.load(committee, "cpu"), SPEC, [0], tmp_path / "r.h5")
+    simulate([Simulation(salty_neon, {}, tmp_path / "r.h5")], Potential.load(committee, "cpu"), SPEC, [0])
     frames = read_frames(tmp_path / "r.h5")
     assert len(frames) == 8
     assert frames["potential_energy"].std() > 0.02
@@ -84,21 +84,49 @@ def test_an_interrupted_simulation_goes_on_to_the_same_bytes(
 ) -> None:
     """Whatever neighbour list the first process had when it died."""
     whole, broken = tmp_path / "whole.h5", tmp_path / "broken.h5"
-    simulate(salty_neon, {}, Potential.load(committee, "cpu"), SPEC, range(2), whole)
+    simulate([Simulation(salty_neon, {}, whole)], Potential.load(committee, "cpu"), SPEC, range(2))
     killed = Interrupted(Potential.load(committee, "cpu"), evaluations)
     with pytest.raises(KeyboardInterrupt):
-        simulate(salty_neon, {}, killed, SPEC, range(2), broken)
+        simulate([Simulation(salty_neon, {}, broken)], killed, SPEC, range(2))
     assert (tmp_path / "broken.journal").is_dir()
-    simulate(salty_neon, {}, Potential.load(committee, "cpu"), SPEC, range(2), broken)
+    simulate([Simulation(salty_neon, {}, broken)], Potential.load(committee, "cpu"), SPEC, range(2))
     assert broken.read_bytes() == whole.read_bytes()
     assert len(read_metadata(whole)["potentials"]) == 2
+
+
+def test_different_electrolytes_side_by_side(committee: Sequence[Path], salty_neon: Frames, tmp_path: Path) -> None:
+    """Other numbers of atoms, boxes and permittivities: each moves as it does alone."""
+    kept = np.flatnonzero(salty_neon["numbers"] != 11)[4:]
+    kept = np.sort(
+        np.append(kept, np.flatnonzero(salty_neon["numbers"] == 11)[: (salty_neon["numbers"][kept] == 17).sum()])
+    )
+    atoms = {name: salty_neon[name][kept] for name in ("numbers", "positions", "charges")}
+    other = Frames.uniform(
+        atoms.pop("numbers"), 1, **atoms, cell=np.diag([9.3, 9.3, 9.6]), molecules=np.arange(len(kept)),
+        system=np.array(["other"]), temperature=350.0, permittivity=40.0,
+    )  # fmt: skip
+    systems = {"one": salty_neon, "other": other}
+    assert len(other["numbers"]) != len(salty_neon["numbers"])
+    assert other["charges"].sum() == 0
+    potential = Potential.load(committee, "cpu")
+    together = [Simulation(frames, {}, tmp_path / "together" / f"{name}.h5") for name, frames in systems.items()]
+    simulate(together, potential, SPEC, range(2))
+    for name, frames in systems.items():
+        simulate([Simulation(frames, {}, tmp_path / f"{name}.h5")], potential, SPEC, range(2))
+        one, alone = read_frames(tmp_path / "together" / f"{name}.h5"), read_frames(tmp_path / f"{name}.h5")
+        assert (one["system"] == frames["system"][0]).all()
+        np.testing.assert_array_equal(one["trajectory"], alone["trajectory"])
+        for quantity in ("positions", "potential_energy", "force_spread"):
+            np.testing.assert_allclose(one[quantity], alone[quantity], rtol=0, atol=1e-6)
 
 
 def test_a_replica_does_not_depend_on_its_neighbours(
     committee: Sequence[Path], salty_neon: Frames, tmp_path: Path
 ) -> None:
     for name, replicas in (("all", range(3)), ("alone", [1])):
-        simulate(salty_neon, {}, Potential.load(committee, "cpu"), SPEC, replicas, tmp_path / f"{name}.h5")
+        simulate(
+            [Simulation(salty_neon, {}, tmp_path / f"{name}.h5")], Potential.load(committee, "cpu"), SPEC, replicas
+        )
     together, alone = (read_frames(tmp_path / f"{name}.h5") for name in ("all", "alone"))
     together = together.select(together["trajectory"] == "r0001")
     np.testing.assert_allclose(together["positions"], alone["positions"], rtol=0, atol=1e-9)

@@ -74,8 +74,11 @@ def results(tmp_path_factory, made):
         stopped = {"r0000": None, "r0001": "at 1.5 ps: atoms 0.4 Å apart" if order else None}
         end = placed.with_arrays(positions=frame["positions"] + 0.5)
         moved = Frames.concatenate([placed, end]).with_arrays(trajectory=["r0000", "r0000"])
-        write_frames(level / "trajectories" / row.id / "r0000.h5", moved, {**about, **told, "stopped": stopped})
-        write_json(level / "properties" / f"{row.id}.json", made.measured(row, order))
+        write_frames(
+            level / "trajectories" / row.id / "r0000" / f"{row.id}.h5", moved, {**about, **told, "stopped": stopped}
+        )
+        measured = {**made.measured(row, order), "trajectories": [f"../trajectories/{row.id}/r0000/{row.id}.h5"]}
+        write_json(level / "properties" / f"{row.id}.json", measured)
         benchmark(directory / "cost" / "compose" / f"{row.id}.tsv", 2.0, 1.5, 100.0 + order)
         benchmark(level / "cost" / "label" / row.id / "b0000.tsv", 60.0, 110.0, 300.0)
     benchmark(level / "cost" / "release.tsv", 1.0, "NA", "-")
@@ -124,10 +127,8 @@ def test_a_sweep_is_shown_at_its_temperatures(results, made):
         other = next(r for r in rows if r is not row)
         state = state_id(row.id, row.temperature, other.temperature)
         found = {**made.measured(row, 0), "outside": {"atoms": {"value": 0.2, "error": 0.01}, "force_error": {}}}
+        found["trajectories"] = [f"../trajectories/{row.id}/r0000/{row.id}.h5"]
         write_json(level / "properties" / f"{state}.json", found)
-        source = level / "trajectories" / row.id / "r0000.h5"
-        (level / "trajectories" / state).mkdir()
-        (level / "trajectories" / state / "r0000.h5").write_bytes(source.read_bytes())
     found = gather(results, ["atoms"], {"atoms": [298.15, 350.0]})
     assert len(found.levels[0].health) == 4
     warmer = found.levels[0].health[1]

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests/workflow/tiny.yaml"
 DATASET = "results/tiny/atoms/dataset"
 POTENTIAL = "results/tiny/atoms/potentials/m0000.safetensors"
-TRAJECTORY = "results/tiny/atoms/trajectories/water/r0000.h5"
+TRAJECTORY = "results/tiny/atoms/trajectories/water/r0000"
 
 Environment = dict[str, str]
 

@@ -17,10 +17,10 @@ MILLION = ROOT / "config/campaigns/million.yaml"
 
 
 def swept(place: Path) -> Path:
-    """The same campaign with every system simulated at two temperatures."""
+    """The same campaign with every system simulated at two temperatures, forty simulations side by side."""
     campaign = yaml.safe_load(MILLION.read_text())
     campaign["systems"] = str(MILLION.with_suffix(".tsv"))
-    campaign["levels"][0]["simulate"]["temperatures"] = [298.15, 360]
+    campaign["levels"][0]["simulate"] |= {"temperatures": [298.15, 360], "together": 40}
     (place / "swept.yaml").write_text(yaml.safe_dump(campaign))
     return place / "swept.yaml"
 
@@ -42,9 +42,9 @@ def test_a_million_frames_are_some_thousand_jobs(tmp_path: Path, temperatures: i
     table = (done.stdout + done.stderr).split("Job stats:")[1]
     jobs = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
     a_system = dict.fromkeys(("compose", "sample", "collect"), 1000)
-    a_state = dict.fromkeys(("simulate", "observe"), 1000 * temperatures)
+    a_state = {"simulate": 1000 if temperatures == 1 else 2000 // 40, "observe": 1000 * temperatures}
     shared = {"systems": 1, "release": 1, "train": 3, "evaluate": 1, "report": 1, "all": 1}
-    assert jobs == {**a_system, **a_state, "label": 2000, **shared, "total": 5008 + 2000 * temperatures}
+    assert jobs == {**a_system, **a_state, "label": 2000, **shared, "total": 5008 + sum(a_state.values())}
     campaign = load_campaign(configfile)
     sizes = [system_size(campaign, box_of(system)) for system in campaign.expanded().values()]
     size = total([*sizes, shared_size(campaign)])

@@ -151,7 +151,7 @@ def test_a_level_of_ions_is_the_same_pipeline(run: Run) -> None:
         assert measured["temperature"]["value"] == temperature
         assert 0 <= measured["outside"]["atoms"]["value"] <= 1
         assert 0 <= measured["new_environments"]["value"] <= 1
-        [trajectory] = (results / "ions/trajectories" / file.stem).glob("*.h5")
+        [trajectory] = (results / "ions/trajectories" / file.stem / "r0000").iterdir()
         frames = read_frames(trajectory)
         assert set(frames["numbers"].tolist()) == {11, 17}
         assert set(frames["temperature"]) == {temperature}
@@ -177,24 +177,30 @@ def test_a_level_of_ions_is_the_same_pipeline(run: Run) -> None:
 
 
 def another_student_of_the_same_labels(run: Run, results: Path) -> None:
-    """A second level with the same teacher makes no label, and neither does a system that is only simulated."""
+    """A second level with the same teacher makes no label, and neither does a system that is only simulated.
+
+    What it simulates goes side by side, in one job as far as there is room.
+    """
     campaign = yaml.safe_load(TINY.with_name("ions.yaml").read_text())
     pairs = {**campaign["levels"][0], "name": "pairs", "student": {"network": "pair", "r_max_A": 9, "committee": 1}}
-    pairs["simulate"] = {**pairs["simulate"], "temperatures": None}
+    pairs["simulate"] = {**pairs["simulate"], "together": 2}
     campaign["levels"].append(pairs)
     (results.parents[1] / "pairs.yaml").write_text(yaml.safe_dump(campaign))
-    once = dict.fromkeys(("release", "train", "evaluate", "simulate", "observe", "audit", "report", "all"), 1)
+    once = dict.fromkeys(("release", "train", "evaluate", "simulate", "audit", "report", "all"), 1) | {"observe": 2}
     assert planned(run("--dry-run", configfile="pairs.yaml")) == once, "another student of the same labels"
     done = run(configfile="pairs.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
     ledgers = [open_release(results / f"{level}/dataset").manifest["ledger"] for level in ("ions", "pairs")]
     assert ledgers[0] == ledgers[1]
     assert "pairs: dataset" in (results / "summary.txt").read_text()
+    states = {path.stem for path in (results / "pairs/properties").iterdir()}
+    assert {path.stem for path in (results / "pairs/trajectories/g0000/r0000").iterdir()} == states
+    assert len(states) == 2
     free = {"salt": "NaCl", "molality": 1.2, "temperature": 300, "solvent_molecules": 48, "role": "simulate"}
     campaign["systems"].append({**free, "levels": ["pairs"], "permittivity": 72})
     (results.parents[1] / "pairs.yaml").write_text(yaml.safe_dump(campaign))
-    alone = dict.fromkeys(("compose", "systems", "sample", "simulate", "observe", "audit", "report", "all"), 1)
-    assert planned(run("--dry-run", configfile="pairs.yaml")) == alone, "no label of what is only simulated"
+    alone = dict.fromkeys(("compose", "systems", "sample", "simulate", "audit", "report", "all"), 1) | {"observe": 2}
+    assert planned(run("--dry-run", configfile="pairs.yaml")) == alone, "no label, and nothing simulated again"
 
 
 def test_the_student_of_one_level_teaches_the_next(run: Run) -> None:

@@ -39,6 +39,7 @@ wildcard_constraints:
     system=r"[A-Za-z0-9][A-Za-z0-9.-]*",
     batch=r"b\d+",
     chunk=r"r\d+",
+    group=r"[A-Za-z0-9][A-Za-z0-9.-]*(_[0-9a-f]{6})?",
     state=r"[A-Za-z0-9][A-Za-z0-9.-]*(_[0-9a-f]{6})?",
     member=r"m\d+",
 
@@ -76,10 +77,50 @@ def batches(level, system):
     return LEVELS[level].batches(contents_of(SYSTEMS[system]).atoms)
 
 
-def temperature(wildcards):
-    """The option that says at which temperature a system is simulated, if not at its own."""
-    system, kelvin = states(wildcards.level)[wildcards.state]
-    return "" if kelvin == SYSTEMS[system].temperature else f"--temperature {kelvin:.10g}"
+@cache
+def groups(level):
+    """What is simulated side by side at a level, by the name of the group."""
+    return LEVELS[level].groups(list(states(level)))
+
+
+@cache
+def group_of(level):
+    """The group of everything that is simulated at a level."""
+    return {state: group for group, members in groups(level).items() for state in members}
+
+
+def simulations(pattern):
+    """What every job that simulates a state makes, as a function of the state."""
+    return lambda wildcards: expand(
+        pattern,
+        group=group_of(wildcards.level)[wildcards.state],
+        chunk=LEVELS[wildcards.level].chunks(),
+        campaign=wildcards.campaign,
+        level=wildcards.level,
+        state=wildcards.state,
+    )
+
+
+def all_simulations(pattern):
+    """What every job that simulates at a level makes, as a function of the level."""
+    return lambda wildcards: [
+        path
+        for state, group in group_of(wildcards.level).items()
+        for path in expand(
+            pattern,
+            group=group,
+            chunk=LEVELS[wildcards.level].chunks(),
+            campaign=wildcards.campaign,
+            level=wildcards.level,
+            state=state,
+        )
+    ]
+
+
+def beginnings(wildcards, input):
+    """The options that say what a job simulates: candidates to start from, and a temperature."""
+    kelvins = [states(wildcards.level)[state][1] for state in groups(wildcards.level)[wildcards.group]]
+    return [f"--start {file} {kelvin!r}" for file, kelvin in zip(input.candidates, kelvins, strict=True)]
 
 
 def temperatures():

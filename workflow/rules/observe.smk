@@ -2,12 +2,7 @@ rule audit:
     """Whether there is a crystal in the data, and how far the surroundings of ions in the simulations are from it."""
     input:
         dataset="results/{campaign}/{level}/dataset",
-        trajectories=lambda wildcards: expand(
-            "results/{campaign}/{level}/trajectories/{state}/{chunk}.h5",
-            state=states(wildcards.level),
-            chunk=LEVELS[wildcards.level].chunks(),
-            allow_missing=True,
-        ),
+        trajectories=all_simulations("results/{campaign}/{level}/trajectories/{group}/{chunk}"),
     output:
         "results/{campaign}/{level}/audit.txt",
     log:
@@ -21,20 +16,17 @@ rule audit:
         runtime=growing(240),
     params:
         options=audit_options,
+        trajectories=all_simulations("results/{campaign}/{level}/trajectories/{group}/{chunk}/{state}.h5"),
     shell:
         # a crystal in the dataset is a finding, told by exit code 1 as faults are
-        "saltern audit {input.dataset} {params.options} --workers {threads} --trajectory {input.trajectories}"
+        "saltern audit {input.dataset} {params.options} --workers {threads} --trajectory {params.trajectories}"
         " > {output} 2> {log} || grep -q 'hold a crystal: ' {output}"
 
 
 rule observe:
     """Properties of one system at one temperature, with error bars, from all its replicas."""
     input:
-        trajectories=lambda wildcards: expand(
-            "results/{campaign}/{level}/trajectories/{state}/{chunk}.h5",
-            chunk=LEVELS[wildcards.level].chunks(),
-            allow_missing=True,
-        ),
+        trajectories=simulations("results/{campaign}/{level}/trajectories/{group}/{chunk}"),
         errors="results/{campaign}/{level}/errors.json",
         dataset="results/{campaign}/{level}/dataset",
         teacher=liquid_of_teacher,
@@ -50,7 +42,8 @@ rule observe:
         mem_mb=growing(2000),
         runtime=growing(60),
     params:
+        trajectories=simulations("results/{campaign}/{level}/trajectories/{group}/{chunk}/{state}.h5"),
         spec=spec("observe"),
     shell:
-        "saltern observe {input.trajectories} {output} --errors {input.errors} --dataset {input.dataset}"
+        "saltern observe {params.trajectories} {output} --errors {input.errors} --dataset {input.dataset}"
         " --teacher {input.teacher:q} --spec {params.spec:q} 2>&1 | tee {log}"

@@ -1,17 +1,19 @@
 rule simulate:
-    """Molecular dynamics of some replicas of one system at one temperature with the trained committee."""
+    """Molecular dynamics of some replicas of systems at temperatures, side by side, with the trained committee."""
     input:
         candidates=where_labelled(
             "results/{campaign}/{source}/candidates/{system}.h5",
-            lambda wildcards: states(wildcards.level)[wildcards.state][0],
+            lambda wildcards: [
+                states(wildcards.level)[state][0] for state in groups(wildcards.level)[wildcards.group]
+            ],
         ),
         potentials=committee,
     output:
-        "results/{campaign}/{level}/trajectories/{state}/{chunk}.h5",
+        directory("results/{campaign}/{level}/trajectories/{group}/{chunk}"),
     log:
-        "results/{campaign}/{level}/logs/simulate/{state}/{chunk}.log",
+        "results/{campaign}/{level}/logs/simulate/{group}/{chunk}.log",
     benchmark:
-        "results/{campaign}/{level}/cost/simulate/{state}/{chunk}.tsv"
+        "results/{campaign}/{level}/cost/simulate/{group}/{chunk}.tsv"
     conda:
         student_environment
     resources:
@@ -19,8 +21,8 @@ rule simulate:
         runtime=growing(1440),
     params:
         replicas=lambda wildcards: interval(LEVELS[wildcards.level].chunks()[wildcards.chunk]),
-        temperature=temperature,
+        beginnings=beginnings,
         spec=spec("simulate"),
     shell:
-        "saltern simulate {input.candidates} {input.potentials} {output} --replicas {params.replicas}"
-        " {params.temperature} --spec {params.spec:q} 2>&1 | tee {log}"
+        "saltern simulate {input.potentials} {output} {params.beginnings} --replicas {params.replicas}"
+        " --spec {params.spec:q} 2>&1 | tee {log}"

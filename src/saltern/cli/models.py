@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -15,6 +16,7 @@ from saltern.errors import UserError
 
 if TYPE_CHECKING:
     from saltern.config import TrainSpec
+    from saltern.dynamics import Simulation
     from saltern.frames import Frames
     from saltern.learning import Group
 
@@ -45,11 +47,17 @@ def add_to(commands: Any) -> None:
     evaluate.add_argument("output", type=Path)
     evaluate.set_defaults(run=_evaluate)
 
-    simulate = commands.add_parser("simulate", help="molecular dynamics of some replicas of one system")
-    simulate.add_argument("candidates", type=Path, help="the system's candidate frames; replicas start from them")
+    simulate = commands.add_parser("simulate", help="molecular dynamics of some replicas of one or several systems")
     simulate.add_argument("potentials", type=Path, nargs="+", help="the committee; the first member drives")
-    simulate.add_argument("output", type=Path)
-    simulate.add_argument("--temperature", type=float, metavar="K", help="another one than the system's own")
+    simulate.add_argument("output", type=Path, help="directory for the trajectories, a file for each --start")
+    simulate.add_argument(
+        "--start",
+        nargs=2,
+        action="append",
+        required=True,
+        metavar=("FILE", "K"),
+        help="a system's candidate frames, from which its replicas start, and the temperature; all run side by side",
+    )
     simulate.add_argument("--replicas", type=interval, required=True, metavar="A:B", help="replicas A to B - 1")
     add_spec(simulate)
     simulate.set_defaults(run=_simulate)
@@ -144,20 +152,38 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _simulate(options: argparse.Namespace) -> None:
     from saltern.config import SimulateSpec
-    from saltern.dynamics import simulate, solute
+    from saltern.dynamics import simulate
     from saltern.potentials import Potential
-    from saltern.store import read_frames, read_metadata
 
     spec = parsed(SimulateSpec, options.spec)
-    candidates, about = read_frames(options.candidates), read_metadata(options.candidates)
+    simulations = [_simulation(Path(file), kelvin, options.output) for file, kelvin in options.start]
+    simulate(simulations, Potential.load(options.potentials, device=spec.simulate.device), spec, options.replicas)
+
+
+def _simulation(file: Path, temperature: str, output: Path) -> Simulation:
+    """A system at a temperature, from its candidate frames."""
+    from saltern.config import state_id
+    from saltern.dynamics import Simulation, solute
+    from saltern.store import read_frames, read_metadata
+
+    try:
+        kelvin = float(temperature)
+    except ValueError:
+        raise UserError(f"--start {file}: '{temperature}' is no temperature in K") from None
+    candidates, about = read_frames(file), read_metadata(file)
     if about["sample"]["sample"]["engine"] == "packed":
         # the solvent is in the boxes for the teacher; its student knows none
         candidates = solute(candidates, about)
-    simulate(
-        candidates, about,
-        Potential.load(options.potentials, device=spec.simulate.device), spec, options.replicas, options.output,
-        options.temperature,
-    )  # fmt: skip
+    own = float(about["system"]["temperature"])
+    state = state_id(about["id"], own, kelvin)
+    # what is kept on the way stands beside the directory, which Snakemake empties before a job
+    return Simulation(
+        candidates,
+        about,
+        output / f"{state}.h5",
+        None if kelvin == own else kelvin,
+        output.with_name(f"{output.name}-{state}.journal"),
+    )
 
 
 def _observe(options: argparse.Namespace) -> None:
@@ -169,8 +195,9 @@ def _observe(options: argparse.Namespace) -> None:
         raise UserError("--dataset: wants --errors too, which says how far from it is usual")
     config = parsed(ObserveSpec, options.spec).observe
     replicas = [frames for path in options.trajectories for frames in read_trajectories(path, MEASURED)]
+    files = [os.path.relpath(path, options.output.parent) for path in options.trajectories]
     teacher = [frames for path in options.teacher for frames in _accepted(path)]
-    measured = measure(
+    measured = {"trajectories": files} | measure(
         replicas, config.properties, config.rdf_bin_A, config.blocks, config.viscosity_mPas, config.crystal_every_ps,
         config.contact_A, teacher,
     )  # fmt: skip

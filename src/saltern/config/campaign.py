@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -89,8 +89,19 @@ class Level(Section):
         size = self.label.batch or frames_per_job(self.teacher, atoms, self.sample.frames)
         return _groups("b", self.sample.frames, size)
 
+    def groups(self, states: Sequence[str]) -> dict[str, list[str]]:
+        """What is simulated side by side by the name of each group; one that is alone gives its group its name.
+
+        Args:
+            states: identifiers of all systems and temperatures, from `states`.
+        """
+        if self.simulate.together == 1:
+            return {state: [state] for state in states}
+        rows = _groups("g", len(states), self.simulate.together)
+        return {name: [states[i] for i in group] for name, group in rows.items()}
+
     def chunks(self) -> dict[str, range]:
-        """A system's simulation jobs by name, each with the replicas run in it."""
+        """A group's simulation jobs by name, each with the replicas run in it."""
         return _groups("r", self.simulate.replicas, self.simulate.batch)
 
     def states(self, system: System) -> dict[str, float]:
@@ -106,8 +117,8 @@ class Level(Section):
         """Everything a stage's outcome depends on besides its input files, as one line of canonical JSON.
 
         Snakemake reruns a job when this text changes, so it holds that stage's own sections and nothing else;
-        what only says how many jobs or processes there are (batch, committee, processes, replicas, temperatures) is
-        left out.
+        what only says how many jobs or processes there are (batch, together, committee, processes, replicas,
+        temperatures) is left out.
 
         Raises:
             KeyError: for a stage that has no specification.
@@ -126,7 +137,7 @@ class Level(Section):
             "label": {"batch"} if self.label.settled else {"batch", "settled"},
             "student": {"committee"},
             "train": {"processes"},
-            "simulate": {"replicas", "batch", "temperatures"},
+            "simulate": {"replicas", "batch", "together", "temperatures"},
         }
         return _canonical(specs[stage].model_dump(exclude={name: left for name, left in counts.items() if left}))
 

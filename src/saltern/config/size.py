@@ -127,9 +127,11 @@ def _simulations_of_system(level: Level, box: Box) -> Size:
     """What the simulations of one system take on one level, and what is measured in them."""
     simulate = level.simulate
     states = len(simulate.temperatures or [None])
-    chunks = states * len(level.chunks())
+    files = states * len(level.chunks())
+    jobs = files if simulate.together == 1 else 0  # else what they share
     saved = int(1000 * simulate.length_ps / simulate.save_every_fs) * simulate.replicas * states
-    trajectories = _stage(chunks, chunks * _HDF5_BYTES + _frame_bytes("trajectory", saved, _kept(level, box)))
+    bytes_ = files * _HDF5_BYTES + _frame_bytes("trajectory", saved, _kept(level, box))
+    trajectories = _stage(jobs, bytes_) + Size(files=files - jobs)
     return trajectories + _stage(states, states * _HDF5_BYTES)
 
 
@@ -150,13 +152,17 @@ def shared_size(campaign: Campaign) -> Size:
     """What the systems of a campaign share: datasets, training, the report."""
     # table of systems and report; the report's page is half a megabyte
     common = _stage(2, 500_000)
-    return common + total(map(_level_shared, campaign.levels))
+    return common + total(_level_shared(campaign, level) for level in campaign.levels)
 
 
-def _level_shared(level: Level) -> Size:
+def _level_shared(campaign: Campaign, level: Level) -> Size:
     """The dataset, a committee, its evaluation, an audit; a release has three more files, a member a learning curve."""
     members = level.student.committee
-    return _stage(2 + members + level.audited, 100_000) + Size(files=3 + 2 * members)
+    shared = _stage(2 + members + level.audited, 100_000) + Size(files=3 + 2 * members)
+    if level.simulate.together == 1:
+        return shared
+    states = [state for system in campaign.systems_of(level).values() for state in level.states(system)]
+    return shared + _stage(len(level.groups(states)) * len(level.chunks()), 0)
 
 
 def _stage(jobs: int, size: int) -> Size:

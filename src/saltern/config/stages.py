@@ -332,7 +332,11 @@ class SimulateConfig(Section):
     replicas: int = Field(2, ge=1, le=10_000)
     """Independent simulations of each system at each temperature."""
     batch: int = Field(1, ge=1, le=1000)
-    """Replicas run side by side in one job; pays on a GPU and for boxes of some hundred atoms or fewer."""
+    """Replicas of a system run side by side in one job; pays on a GPU and for boxes of some hundred atoms or fewer."""
+    together: int = Field(1, ge=1, le=1000)
+    """Systems and temperatures run side by side in one job, each with `batch` replicas: what `batch` is to replicas
+    where there are many electrolytes and few replicas of each. They are grouped in the order of the campaign, so one
+    that is added at the end leaves full groups alone."""
     segment_ps: float = Field(10.0, gt=0)
     """A killed job loses at most this much (ps)."""
     spread_every: int = Field(20, ge=1)

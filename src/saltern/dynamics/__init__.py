@@ -2,6 +2,6 @@
 
 from saltern.dynamics.harvest import harvest, solute
 from saltern.dynamics.sample import sample_with_potential
-from saltern.dynamics.simulate import simulate
+from saltern.dynamics.simulate import Simulation, simulate
 
-__all__ = ["harvest", "sample_with_potential", "simulate", "solute"]
+__all__ = ["Simulation", "harvest", "sample_with_potential", "simulate", "solute"]

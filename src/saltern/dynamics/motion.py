@@ -9,7 +9,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from saltern.dynamics.surface import Surface
+from saltern.dynamics.surface import Point, Surface
 from saltern.frames import Array
 from saltern.units import BOLTZMANN, MASS_TIMES_VELOCITY_SQUARED
 
@@ -122,15 +122,26 @@ class Motion:
         self.point = self.surface(self.state.positions, spread)
 
     def step(self, *, thermostat: bool, spread: bool = False) -> None:
-        """Move by one time step: half a kick, a drift, half a kick, and the thermostat where it acts."""
-        state, acting = self.state, self.thermostat if thermostat else FREE
-        half = self.timestep / (2 * self.inertia)
+        """Move by one time step, alone."""
+        self.begin_step(thermostat=thermostat)
+        self.end_step(self.surface(self.state.positions, spread), thermostat=thermostat)
+
+    def begin_step(self, *, thermostat: bool) -> None:
+        """Half a kick and a drift, with the thermostat where it acts; what follows is the forces there."""
+        acting = self.thermostat if thermostat else FREE
         acting.before(self)
-        state.velocities = state.velocities + half * self.point.forces
+        self._kick()
         acting.drift(self)
-        self.evaluate(spread)
-        state.velocities = state.velocities + half * self.point.forces
-        acting.after(self)
+
+    def end_step(self, point: Point, *, thermostat: bool) -> None:
+        """Half a kick by the forces where the replicas came to."""
+        self.point = point
+        self._kick()
+        (self.thermostat if thermostat else FREE).after(self)
+
+    def _kick(self) -> None:
+        """Half a time step of the forces."""
+        self.state.velocities = self.state.velocities + self.timestep / (2 * self.inertia) * self.point.forces
 
 
 def inertia(numbers: Array) -> Array:

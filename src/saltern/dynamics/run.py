@@ -1,4 +1,4 @@
-"""The driver: replicas of one system through equilibration and production, some steps at a time."""
+"""The driver: replicas of a system through equilibration and production, some steps at a time, beside others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from saltern.config import SimulateConfig
 from saltern.dynamics.guards import Guard, Limits
 from saltern.dynamics.motion import Motion, State, generator_of, inertia, thermal_velocities
 from saltern.dynamics.relax import relax
-from saltern.dynamics.surface import Model, Surface
+from saltern.dynamics.surface import Model, Point, SideBySide, Surface
 from saltern.dynamics.thermostats import THERMOSTATS
 from saltern.frames import Frames
 from saltern.progress import say
@@ -130,23 +130,23 @@ class Run:
         return self.step >= self.schedule.total or not self.names
 
     def advance(self, steps: Iterable[int]) -> Frames:
-        """Move on for as many steps as there are items in `steps`, which shows progress; returns saved frames.
+        """Move on alone; see `advance`."""
+        return advance([self], steps)[0]
 
-        Forces are evaluated anew first: what happens must not depend on whether it is the process that came here
-        that goes on, or a later one that read the state from a file.
-        """
-        self.motion.evaluate()
-        saved = [self.snapshot().select([])]
-        for _ in steps:
-            thermostat = self.schedule.thermostat_in_production or self.step < self.schedule.equilibrate
-            self.step += 1
-            self.motion.step(thermostat=thermostat, spread=self.schedule.wants_spread(self.step))
-            self._drop(self._guard.broken(self.motion))
-            if not self.names:
-                break
-            if self.schedule.saves(self.step):
-                saved.append(self.snapshot())
-        return Frames.concatenate(saved)
+    def begin_step(self) -> None:
+        """Move to where the next forces are wanted."""
+        self.motion.begin_step(thermostat=self._thermostat)
+
+    def end_step(self, point: Point) -> None:
+        """Take the forces there, and stop replicas that a guard stops."""
+        self.motion.end_step(point, thermostat=self._thermostat)
+        self.step += 1
+        self._drop(self._guard.broken(self.motion))
+
+    @property
+    def _thermostat(self) -> bool:
+        """Whether the thermostat acts in the next step."""
+        return self.schedule.thermostat_in_production or self.step < self.schedule.equilibrate
 
     def look(self) -> None:
         """Ask the whole committee where the replicas are now, and stop those that have to."""
@@ -196,3 +196,40 @@ class Run:
     def _new_guard(self) -> Guard:
         starts = self.motion.surface.starts
         return Guard(self._limits, starts.of(0, "numbers"), starts["cell"])
+
+
+def advance(runs: Sequence[Run], steps: Iterable[int]) -> list[Frames]:
+    """Move runs with the same schedule and potential on, side by side.
+
+    Forces are evaluated anew first: what happens must not depend on whether it is the process that came here that
+    goes on, or a later one that read the states from files.
+
+    Args:
+        runs: all at the same step.
+        steps: as many as they move on; iterating over them shows progress.
+
+    Returns:
+        the frames that each of them saved.
+    """
+    saved = [[run.snapshot().select([])] for run in runs]
+    moving = [run for run in runs if run.names]
+    side_by_side = SideBySide([run.motion.surface for run in moving])
+    for run, point in zip(moving, side_by_side([run.motion.state.positions for run in moving]), strict=True):
+        run.motion.point = point
+    for _ in steps:
+        for run in moving:
+            run.begin_step()
+        spread = moving[0].schedule.wants_spread(moving[0].step + 1)
+        points = side_by_side([run.motion.state.positions for run in moving], spread)
+        for run, point in zip(moving, points, strict=True):
+            run.end_step(point)
+        for run, frames in zip(runs, saved, strict=True):
+            if run in moving and run.names and run.schedule.saves(run.step):
+                frames.append(run.snapshot())
+        moving = [run for run in moving if run.names]
+        if not moving:
+            break
+        surfaces = [run.motion.surface for run in moving]
+        if surfaces != side_by_side.surfaces:
+            side_by_side = SideBySide(surfaces)
+    return [Frames.concatenate(frames) for frames in saved]

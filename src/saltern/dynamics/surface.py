@@ -54,25 +54,60 @@ class Surface:
     """
 
     def __init__(self, potential: Model, starts: Frames) -> None:
-        self._potential = potential
+        self.potential = potential
         self.starts = starts
         self._batch = Batch.of(starts, potential.device)
 
     def select(self, rows: Sequence[int] | Array) -> Surface:
         """The same for some of the replicas."""
-        return Surface(self._potential, self.starts.select(rows))
+        return Surface(self.potential, self.starts.select(rows))
 
     def __call__(self, positions: Array, spread: bool = False) -> Point:
         """Evaluate at positions (replica, atom, 3) in Å; a lone network has no spread to be asked for."""
-        shape = positions.shape
-        batch = self._batch.moved(torch.from_numpy(positions.reshape(-1, 3)).to(self._potential.device))
+        return SideBySide([self])([positions], spread)[0]
+
+    def batch_with(self, others: Sequence[Surface]) -> Batch:
+        """The replicas of this system, and behind them those of others."""
+        if not others:
+            return self._batch
+        starts = Frames.concatenate([self.starts, *(other.starts for other in others)])
+        return Batch.of(starts, self.potential.device)
+
+
+class SideBySide:
+    """Some systems under one potential, evaluated in one batch.
+
+    Args:
+        surfaces: of each system.
+    """
+
+    def __init__(self, surfaces: Sequence[Surface]) -> None:
+        self.surfaces = list(surfaces)
+        self._potential = surfaces[0].potential
+        self._batch = surfaces[0].batch_with(surfaces[1:])
+
+    def __call__(self, positions: Sequence[Array], spread: bool = False) -> list[Point]:
+        """Evaluate at positions (replica, atom, 3) in Å of every system."""
+        together = np.concatenate([at.reshape(-1, 3) for at in positions])
+        batch = self._batch.moved(torch.from_numpy(together).to(self._potential.device))
         result = self._potential.evaluate(batch, spread=spread and self._potential.members > 1)
-        return Point(
-            _numpy(result.energy),
-            _numpy(result.forces).reshape(shape),
-            np.full(shape[0], np.nan) if result.spread is None else _numpy(result.spread),
-            np.full(shape[:2], np.nan) if result.spread is None else _numpy(result.atom_spread).reshape(shape[:2]),
-        )
+        known = result.spread is not None
+        columns = [_numpy(result.energy), _numpy(result.forces)]
+        columns += [_numpy(result.spread), _numpy(result.atom_spread)] if known else []
+        points, replica, atom = [], 0, 0
+        for at in positions:
+            replicas, atoms = at.shape[:2]
+            rows, of_atoms = slice(replica, replica + replicas), slice(atom, atom + replicas * atoms)
+            replica, atom = rows.stop, of_atoms.stop
+            points.append(
+                Point(
+                    columns[0][rows],
+                    columns[1][of_atoms].reshape(at.shape),
+                    columns[2][rows] if known else np.full(replicas, np.nan),
+                    columns[3][of_atoms].reshape(replicas, atoms) if known else np.full((replicas, atoms), np.nan),
+                )
+            )
+        return points
 
 
 def check_known(frames: Frames, potential: Model) -> None:

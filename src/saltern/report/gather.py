@@ -121,7 +121,7 @@ def _level(directory: Path, systems: Sequence[SystemRow], states: Sequence[Syste
     manifest = release.manifest
     errors = read_json(directory / "errors.json")
     measured = {state.id: read_json(directory / "properties" / f"{state.id}.json") for state in states}
-    runs = {state.id: sorted((directory / "trajectories" / state.id).glob("*.h5")) for state in states}
+    runs = {s: [directory / "properties" / path for path in found["trajectories"]] for s, found in measured.items()}
     about = {system: [read_metadata(path) for path in paths] for system, paths in runs.items()}
     asked = manifest["ledger"]["systems"]
     requested = {system.id: asked[system.id]["requested"] for system in systems if system.id in asked}

@@ -52,6 +52,11 @@ class Journal:
         """What the writer of a finished part needs to go on."""
         return self._state(part).read_bytes()
 
+    def cut(self, parts: int) -> None:
+        """Keep so many parts and forget what came after."""
+        for part in self.parts()[parts:]:
+            self._path(part).unlink()
+
     def discard(self) -> None:
         """Remove the directory: the file it led to is whole, or nobody asks for it any more."""
         shutil.rmtree(self._directory, ignore_errors=True)
