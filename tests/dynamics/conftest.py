@@ -32,6 +32,7 @@ class Springs:
         self.k, self.r0, self.doubt = k, r0, doubt
         self.species: tuple[int, ...] = (1, 10, 18)
         self.permittivities: dict[str, float] = {}
+        self.permittivity: float | None = None
         self.evaluations = 0
         self.spares = -1
 

@@ -11,7 +11,7 @@ import torch
 
 from saltern.dynamics.guards import Contacts
 from saltern.dynamics.relax import LARGEST_FORCE, relax
-from saltern.dynamics.surface import Surface, check_known
+from saltern.dynamics.surface import Surface, known_to
 from saltern.errors import UserError
 
 TRICLINIC = np.array([[9.0, 0, 0], [3.0, 8.0, 0], [-2.0, 1.0, 10.0]])
@@ -77,12 +77,19 @@ def test_relaxing_survives_atoms_on_top_of_each_other() -> None:
     assert 2.0 < np.linalg.norm(end[0, 1] - end[0, 0]) < 3.5
 
 
+def test_a_potential_with_its_own_permittivity_takes_any_system(crystal: Any) -> None:
+    potential, frames = crystal.potential(), crystal.frames([300.0, 310.0])
+    potential.permittivities, potential.permittivity = {"crystal": 50.0}, 50.0
+    assert known_to(potential, frames)["permittivity"].tolist() == [50.0, 50.0]
+    assert frames["permittivity"].tolist() == [78.3, 78.3]
+
+
 def test_unknown_elements_and_another_permittivity_are_refused(crystal: Any) -> None:
     potential, frames = crystal.potential(), crystal.frames([300.0])
-    check_known(frames, potential)
+    assert known_to(potential, frames) is frames
     potential.permittivities = {"crystal": 50.0}
     with pytest.raises(UserError, match=r"crystal: permittivity is 78\.3, .* trained with 50"):
-        check_known(frames, potential)
+        known_to(potential, frames)
     potential.species = (10,)
     with pytest.raises(UserError, match="Ar is unknown to the potential, which was trained on Ne"):
-        check_known(frames, potential)
+        known_to(potential, frames)

@@ -114,6 +114,23 @@ def test_subtracting_then_adding_the_baseline_is_the_identity() -> None:
     np.testing.assert_array_equal(targets(frames, "none").forces, frames["forces"])
 
 
+def test_a_potential_with_a_permittivity_of_its_own_learns_and_runs_with_it(tmp_path: Path) -> None:
+    """Whatever the frames say: as if they said what it has."""
+    frames = salt_melt(2)
+    said = frames.with_arrays(permittivity=np.full(2, 50.0))
+    own, same = targets(frames, "coulomb", 50.0), targets(said, "coulomb")
+    np.testing.assert_array_equal(own.forces, same.forces)
+    assert np.abs(own.forces - targets(frames, "coulomb").forces).max() > 0.1
+    empty = Network(STUDENT, (11, 17), shifts=[0.0, 0.0], scale=1.0, neighbours=8.0)
+    save(tmp_path / "own", empty, {**about(melt=50.0), "permittivity": 50.0})
+    save(tmp_path / "other", empty, about(melt=50.0))
+    found = Potential.load([tmp_path / "own"], device="cpu").evaluate(Batch.of(frames))
+    expected = Potential.load([tmp_path / "other"], device="cpu").evaluate(Batch.of(said))
+    np.testing.assert_array_equal(found.forces, expected.forces)
+    with pytest.raises(UserError, match="not of the same committee"):
+        Potential.load([tmp_path / "own", tmp_path / "other"], device="cpu")
+
+
 def test_a_network_that_learned_nothing_gives_the_baseline_and_its_targets_add_up(tmp_path: Path) -> None:
     """Reference minus prediction of an empty network is the target: the same permittivity on both sides."""
     frames = salt_melt(2)
@@ -152,6 +169,19 @@ def test_training_learns_and_writes_its_curve(release: Release, tmp_path: Path) 
     assert validation["rmse"]["value"] == pytest.approx(last, rel=1e-3), "what is saved is what was validated"
     rates = [float(row["learning_rate"]) for row in rows]
     assert np.argmax(rates) == 3, "the rate rises over a tenth of the steps"
+
+
+def test_a_level_with_its_own_permittivity_trains_a_potential_with_it(release: Release, tmp_path: Path) -> None:
+    """Which is as wrong on other frames as what it was trained on says: nothing takes the frames' own."""
+    told = spec(epochs=1).model_copy(update={"baseline": BaselineConfig(permittivity=30.0)})
+    train(release, told, 0, tmp_path / "m.safetensors", tmp_path / "m.csv", "train m")
+    potential = Potential.load([tmp_path / "m.safetensors"])
+    assert potential.permittivity == 30.0
+    assert potential.permittivities == {"melt": 30.0}
+    frames = release.frames("test")
+    found = held_out_errors(potential, frames, "evaluate")["errors"][0]["baseline"]["value"]
+    rest = targets(frames, "coulomb", 30.0).forces
+    assert found == pytest.approx(1000 * np.sqrt((rest**2).mean()))
 
 
 def test_no_mean_error_of_the_energy_is_left(release: Release, tmp_path: Path) -> None:

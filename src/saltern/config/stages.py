@@ -206,6 +206,9 @@ class BaselineConfig(Section):
     kind: Literal["coulomb", "none"] = "coulomb"
     """`coulomb`: Ewald energy of the ions' formal charges, screened by the solvent's permittivity, as in arXiv
     2310.12535; it makes a short-ranged network right at long range."""
+    permittivity: float | None = Field(None, ge=1, le=1000, exclude_if=lambda value: value is None)
+    """Relative permittivity that screens the ions of every system of this level, in training, simulation and
+    properties; by default each system's own. Levels that differ in it share their labels."""
 
 
 class StudentConfig(Section):

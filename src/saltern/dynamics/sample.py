@@ -9,7 +9,7 @@ import numpy as np
 
 from saltern.config import SampleConfig, SampleSpec, SimulateConfig
 from saltern.dynamics.run import Run
-from saltern.dynamics.surface import Model, check_known
+from saltern.dynamics.surface import Model, known_to
 from saltern.errors import SimulationError
 from saltern.frames import Frames
 from saltern.progress import track
@@ -44,8 +44,7 @@ def sample_with_potential(system: Frames, metadata: Mapping[str, Any], potential
     config, name = spec.sample, str(system["system"][0])
     count = config.trajectories
     labels = np.array([f"t{index:02d}" for index in range(count)])
-    starts = system.select(np.arange(count) % len(system)).with_arrays(trajectory=labels)
-    check_known(starts, potential)
+    starts = known_to(potential, system.select(np.arange(count) % len(system)).with_arrays(trajectory=labels))
     simulation = _as_simulation(config, int(metadata["system"]["seed"]))
     run = Run.begun(potential, starts, simulation, f"sample {name}", range(count))
     total = run.schedule.total

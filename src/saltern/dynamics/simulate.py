@@ -15,7 +15,7 @@ import numpy as np
 from saltern.config import SimulateConfig, SimulateSpec
 from saltern.dynamics.motion import State
 from saltern.dynamics.run import Run, advance
-from saltern.dynamics.surface import Model, check_known
+from saltern.dynamics.surface import Model, known_to
 from saltern.errors import SimulationError, UserError
 from saltern.frames import Frames
 from saltern.progress import track
@@ -116,8 +116,7 @@ class _Party:
 
     def __init__(self, simulation: Simulation, potential: Model, spec: SimulateSpec, replicas: Sequence[int]) -> None:
         self.simulation, self.potential, self.spec, self.replicas = simulation, potential, spec, replicas
-        self.starts = simulation.starts(replicas)
-        check_known(self.starts, potential)
+        self.starts = known_to(potential, simulation.starts(replicas))
         identity = text_hash(spec.model_dump_json(), _content(self.starts), *potential.hashes)
         self.journal = Journal(simulation.journal or simulation.output.with_suffix(".journal"), identity)
 

@@ -21,6 +21,7 @@ class Model(Protocol):
     species: tuple[int, ...]
     members: int
     permittivities: dict[str, float]
+    permittivity: float | None
     hashes: tuple[str, ...]
 
     def evaluate(self, batch: Batch, *, spread: bool = False) -> Any:
@@ -110,8 +111,8 @@ class SideBySide:
         return points
 
 
-def check_known(frames: Frames, potential: Model) -> None:
-    """Refuse a system that the potential was not made for.
+def known_to(potential: Model, frames: Frames) -> Frames:
+    """Frames of one system as the potential sees them, with its own permittivity if it has one.
 
     Raises:
         UserError: for an element that it was not trained on, or another permittivity than it was trained with.
@@ -123,10 +124,13 @@ def check_known(frames: Frames, potential: Model) -> None:
     if unknown:
         names, known = (", ".join(chemical_symbols[z] for z in zs) for zs in (unknown, potential.species))
         raise UserError(f"{system}: {names} is unknown to the potential, which was trained on {known}")
+    if potential.permittivity is not None:
+        return frames.with_arrays(permittivity=np.full(len(frames), potential.permittivity))
     trained = potential.permittivities.get(system)
     asked = float(frames["permittivity"][0])
     if trained is not None and abs(trained - asked) > 1e-6 * asked:
         raise UserError(f"{system}: permittivity is {asked:g}, but the potential was trained with {trained:g}")
+    return frames
 
 
 def _numpy(tensor: torch.Tensor) -> Array:

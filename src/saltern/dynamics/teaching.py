@@ -13,7 +13,7 @@ from saltern import __version__
 from saltern.config import LevelTeacher, SimulateConfig
 from saltern.dynamics.motion import State
 from saltern.dynamics.run import Run
-from saltern.dynamics.surface import Model, check_known
+from saltern.dynamics.surface import Model, known_to
 from saltern.errors import SimulationError
 from saltern.frames import Array, Frames
 from saltern.store import text_hash
@@ -53,7 +53,7 @@ class StudentTeacher:
         Raises:
             UserError: for an element that the potential does not know, or a permittivity it was not trained with.
         """
-        check_known(start, self._potential)
+        start = known_to(self._potential, start)
         config = self._config.model_copy(update={"seed": seed[0]})
         return StudentTrajectory(Run.begun(self._potential, start, config, f"teach {start['system'][0]}", [seed[1]]))
 

@@ -36,13 +36,19 @@ class Targets:
     stress: Array
 
 
-def targets(frames: Frames, kind: str) -> Targets:
-    """Labels minus the baseline of `kind`, 'coulomb' or 'none'; stresses that were not labelled are NaN."""
+def targets(frames: Frames, kind: str, permittivity: float | None = None) -> Targets:
+    """Labels minus the baseline of `kind`, 'coulomb' or 'none'; stresses that were not labelled are NaN.
+
+    Args:
+        frames: with labels.
+        kind: of the baseline.
+        permittivity: of the solvent in it; by default that of the frames.
+    """
     energy, forces = frames["energy"], frames["forces"]
     stress = frames["stress"] if "stress" in frames else np.full((len(frames), 3, 3), np.nan)
     if kind == "none":
         return Targets(energy, forces, stress)
-    base = baseline(Batch.of(frames))
+    base = baseline(Batch.of(frames), permittivity)
     return Targets(energy - base.energy.numpy(), forces - base.forces.numpy(), stress - base.stress.numpy())
 
 
@@ -65,9 +71,16 @@ class Example:
         return sum(value.nbytes for value in vars(self).values() if isinstance(value, Tensor))
 
 
-def examples(frames: Frames, kind: str, species: Sequence[int], cutoff: float, dtype: torch.dtype) -> list[Example]:
+def examples(
+    frames: Frames,
+    kind: str,
+    species: Sequence[int],
+    cutoff: float,
+    dtype: torch.dtype,
+    permittivity: float | None = None,
+) -> list[Example]:
     """Every frame with its pairs and targets; `species` are the network's atomic numbers, ascending."""
-    wanted = targets(frames, kind)
+    wanted = targets(frames, kind, permittivity)
     found = []
     for index, frame in enumerate(frames):
         batch = Batch.of(frame)
@@ -110,6 +123,7 @@ class Examples(Sequence[Example]):
         cutoff: float,
         dtype: torch.dtype,
         noise: Noise | None = None,
+        permittivity: float | None = None,
     ) -> None:
         """Make every example once.
 
@@ -120,10 +134,13 @@ class Examples(Sequence[Example]):
             cutoff: of the pairs (Å).
             dtype: of the vectors.
             noise: displaces the frames and labels them with that, where it is given.
+            permittivity: of the solvent in the baseline; by default that of the frames.
         """
         wanted = (*TRAINING, "temperature") if noise else TRAINING
         self._frames = ReleaseFrames(reader, [name for name in wanted if reader.has(name)])
-        self._make = partial(examples, kind=kind, species=species, cutoff=cutoff, dtype=dtype)
+        self._make = partial(
+            examples, kind=kind, species=species, cutoff=cutoff, dtype=dtype, permittivity=permittivity
+        )
         self._kept: dict[int, Example] = {}
         self._noise, self.epoch, self.copies = noise, 0, COPIES if noise else 1
         self._room = 0 if noise else KEPT_BYTES

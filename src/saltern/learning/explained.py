@@ -63,7 +63,8 @@ def _best_pairs(potential: Potential, training: FrameReader) -> PairSpline:
     """Splines fitted to the training frames."""
     chosen = np.linspace(0, len(training) - 1, min(len(training), PAIR_FRAMES)).round().astype(int)
     known = (potential.baseline, potential.species, potential.r_max, torch.float64)
-    return fit_pairs(Examples(training.subset(chosen), *known), potential.r_max, np.ones(len(chosen)), ALONE)[0]
+    data = Examples(training.subset(chosen), *known, permittivity=potential.permittivity)
+    return fit_pairs(data, potential.r_max, np.ones(len(chosen)), ALONE)[0]
 
 
 def _pair_forces(pair: PairSpline, frames: Frames, species: tuple[int, ...]) -> Array:

@@ -52,9 +52,10 @@ def charges(reader: FrameReader) -> dict[str, float | None]:
     return found
 
 
-def permittivities(release: Release) -> dict[str, float]:
-    """Relative permittivity of every system that is trained on, where it is known."""
+def permittivities(release: Release, given: float | None = None) -> dict[str, float]:
+    """Relative permittivity of every system that is trained on, where it is known, or the one that is given."""
     rows = release.index[release.index["split"] == "train"]
     if "permittivity" not in rows:
         return {}
-    return dict(sorted(set(zip(rows["system"].tolist(), rows["permittivity"].tolist(), strict=True))))
+    own = dict(sorted(set(zip(rows["system"].tolist(), rows["permittivity"].tolist(), strict=True))))
+    return own if given is None else dict.fromkeys(own, given)

@@ -54,8 +54,10 @@ def evaluated(potential: Potential, frames: Iterable[Frames]) -> Found:
         energies.append(float(result.energy))
         members.append(result.members.cpu().numpy())
         spreads.append(result.atom_spread.cpu().numpy())
-        base = np.zeros_like(members[-1][0])
-        alone.append(base if potential.baseline == "none" else baseline(batch).forces.cpu().numpy())
+        if potential.baseline == "none":
+            alone.append(np.zeros_like(members[-1][0]))
+        else:
+            alone.append(baseline(batch, potential.permittivity).forces.cpu().numpy())
         features.append(_moments(frame["numbers"], [c.double().cpu().numpy() for c in potential.contributions(batch)]))
     each = np.concatenate(members, axis=1)
     silent = _silent(features)

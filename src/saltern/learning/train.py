@@ -94,7 +94,8 @@ def train(
             "baseline": spec.baseline.kind,
             "closest": run.closest(),
             "charges": charges(frames),
-            "permittivities": permittivities(release),
+            "permittivities": permittivities(release, spec.baseline.permittivity),
+            "permittivity": spec.baseline.permittivity,
             "training": {"dataset": release.manifest["root_hash"], "epoch": run.best.epoch, **told},
         }
         save(output, run.kept(), about)
@@ -130,8 +131,9 @@ class _Training:
         arguments = (spec.baseline.kind, species, spec.student.r_max_A, dtype)
         seed = spec.train.seed + member
         noise = Noise(self.config.noise_A, seed) if self.config.objective == "score" else None
-        self.data = Examples(frames, *arguments, noise)
-        self.validation = Examples(validation, *arguments, noise)
+        self.data, self.validation = (
+            Examples(reader, *arguments, noise, spec.baseline.permittivity) for reader in (frames, validation)
+        )
         self.network = Network(
             spec.student, species, shifts=[0.0] * len(species), seed=seed, dtype=dtype,
             scale=self.data.scale, neighbours=self.data.neighbours,

@@ -25,6 +25,9 @@ from saltern.store import file_hash, whole_file
 FORMAT = "saltern-potential"
 FORMAT_VERSION = 2
 
+_OF_COMMITTEE = ("species", "baseline", "closest", "permittivities", "permittivity")
+"""What the files of a committee have to agree on."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -54,6 +57,7 @@ class Potential:
         members: number of networks.
         baseline: kind of what was subtracted, 'coulomb' or 'none'.
         permittivities: relative permittivity of every system that it was trained on, by identifier.
+        permittivity: that of its baseline whatever a system's own is; None where systems have their own.
         charges: what every element carried in the baseline (e), by symbol, None where it differed from atom to atom;
             None for a file that does not say.
         hashes: SHA-256 of every member's file.
@@ -69,6 +73,7 @@ class Potential:
         self.r_max = networks[0].config.r_max_A
         self.members = len(networks)
         self.permittivities: dict[str, float] = dict(about["permittivities"])
+        self.permittivity: float | None = about.get("permittivity")
         self.charges: dict[str, float | None] | None = {} if self.baseline == "none" else about.get("charges")
         self.hashes = tuple(hashes)
         self._kinds = torch.full((max(self.species) + 1,), -1, device=self.device)
@@ -85,7 +90,7 @@ class Potential:
         loaded = [_read(Path(path), place) for path in paths]
         about = loaded[0][1]
         for path, (_, other) in zip(paths, loaded, strict=True):
-            if any(other[key] != about[key] for key in ("species", "baseline", "closest", "permittivities")):
+            if any(other.get(key) != about.get(key) for key in _OF_COMMITTEE):
                 raise UserError(f"{path}: not of the same committee as {paths[0]}")
         return cls([network for network, _ in loaded], about, [file_hash(path) for path in paths])
 
@@ -103,7 +108,7 @@ class Potential:
         energy, forces, virial = (network + core for network, core in zip(*parts, strict=True))
         stresses = virial / batch.volumes.view(-1, 1, 1)
         if self.baseline == "coulomb":
-            base = baseline(batch)
+            base = baseline(batch, self.permittivity)
             energy, forces, stresses = energy + base.energy, forces + base.forces, stresses + base.stress
         found = Evaluation(energy, forces, stresses if stress else None, None)
         return _with_spread(found, torch.stack([r[1] for r in results]), batch) if spread else found
@@ -139,16 +144,20 @@ class Baseline:
     stress: Tensor
 
 
-def baseline(batch: Batch) -> Baseline:
-    """The screened Coulomb energy of every system of a batch, with forces and stress."""
+def baseline(batch: Batch, permittivity: float | None = None) -> Baseline:
+    """The screened Coulomb energy of every system of a batch, with forces and stress.
+
+    Args:
+        batch: the systems.
+        permittivity: relative permittivity of the solvent; by default each system's own.
+    """
     energy = torch.zeros(batch.systems, dtype=torch.float64, device=batch.positions.device)
     forces = torch.zeros(len(batch.numbers), 3, dtype=torch.float64, device=batch.positions.device)
     stress = energy.new_zeros(batch.systems, 3, 3)
     for systems, ions in batch.charged:
         first = int(systems[0])
-        found = screened_coulomb(
-            batch.positions[ions], batch.charges[ions[0]], batch.cells[first], float(batch.permittivity[first])
-        )
+        screening = float(batch.permittivity[first]) if permittivity is None else permittivity
+        found = screened_coulomb(batch.positions[ions], batch.charges[ions[0]], batch.cells[first], screening)
         energy[systems], stress[systems] = found.energy, found.stress
         forces[ions.flatten()] = found.forces.reshape(-1, 3)
     return Baseline(energy, forces, stress)
@@ -171,8 +180,8 @@ def save(path: Path, network: Network, about: Mapping[str, Any]) -> None:
     Args:
         path: the file, whole or not at all.
         network: its weights and normalisation are stored.
-        about: baseline, closest (species, species) distances in Å, permittivities by system, and the record of its
-            training.
+        about: baseline, closest (species, species) distances in Å, permittivities by system, its own permittivity if
+            it has one, and the record of its training.
     """
     from safetensors.torch import save_file
 
