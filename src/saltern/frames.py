@@ -149,3 +149,18 @@ def _part(frames: Frames, name: str) -> Array:
     rows = len(frames) if entry.per == "frame" else int(frames.offsets[-1])
     dtype = np.str_ if entry.is_text else entry.dtype
     return np.full((rows, *entry.shape), entry.missing(), dtype=dtype)
+
+
+def whole_molecules(positions: Array, cell: Array, molecules: Array) -> Array:
+    """Positions with every atom in the image nearest to the first one of its molecule, (atom, 3) in Å.
+
+    Args:
+        positions: (atom, 3) in Å, wrapped or not.
+        cell: (3, 3) cell vectors as rows in Å.
+        molecules: (atom,) number of each atom's molecule.
+    """
+    _, first, member = np.unique(molecules, return_index=True, return_inverse=True)
+    centres = positions[first][member]
+    apart = (positions - centres) @ np.linalg.inv(cell)
+    whole: Array = centres + (apart - np.rint(apart)) @ cell
+    return whole

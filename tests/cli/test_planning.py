@@ -45,6 +45,11 @@ def test_a_forecast_needs_no_labels(capsys: Captured) -> None:
     assert "built-in figures" in text
 
 
+@pytest.mark.parametrize("campaign", sorted((ROOT / "config/campaigns").glob("*.yaml")), ids=lambda path: path.stem)
+def test_campaigns_of_the_project_are_valid(campaign: Path) -> None:
+    assert main(["validate", str(campaign)]) == 0
+
+
 def test_labels_count_once_and_only_where_they_are_made(capsys: Captured) -> None:
     """Two levels share the labels of one system; the other one is simulated alone."""
     campaign = str(ROOT / "config/campaigns/nacl-crystallisation.yaml")

@@ -15,7 +15,7 @@ import numpy as np
 from saltern.config import Campaign, Problem, SampleConfig, SampleSpec
 from saltern.engines.forcefield import NM, Vectors, build_system, context_of, known_atoms
 from saltern.errors import SimulationError, UserError
-from saltern.frames import Frames
+from saltern.frames import Frames, whole_molecules
 from saltern.progress import track
 from saltern.systems import SPECIES, WATER, parse_salt
 from saltern.units import KJ_PER_MOL
@@ -158,19 +158,11 @@ def classical_forces(frames: Frames, cutoff_A: float = 9.0) -> Vectors | None:
         if prepared != (cell.tobytes(), species):  # frames of a system stand together
             prepared = (cell.tobytes(), species)
             context = context_of(build_system(frame, species, cutoff_A), openmm.VerletIntegrator(0.001), "auto")
-        context.setPositions(_whole(frame) * NM)
+        whole = whole_molecules(frame["positions"], frame["cell"][0], frame["molecules"])
+        context.setPositions(whole * NM)
         forces = context.getState(forces=True).getForces(asNumpy=True)
         found.append(np.asarray(forces.value_in_unit(unit.kilojoule_per_mole / unit.angstrom)) * KJ_PER_MOL)
     return np.concatenate(found)
-
-
-def _whole(frame: Frames) -> Vectors:
-    """Positions with every atom in the image nearest to the first one of its molecule, (atom, 3) in Å."""
-    positions, edges = frame["positions"], np.diag(frame["cell"][0])
-    first = np.unique(frame["molecules"], return_index=True, return_inverse=True)
-    centres = positions[first[1]][first[2]]
-    whole: Vectors = positions - edges * np.rint((positions - centres) / edges)
-    return whole
 
 
 def _species_of(frame: Frames) -> tuple[str, ...] | None:

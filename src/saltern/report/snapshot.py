@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saltern.frames import Frames
+from saltern.frames import Frames, whole_molecules
 from saltern.report.data import Snapshot
 
 Array = NDArray[Any]
@@ -31,13 +31,9 @@ def snapshot(frames: Frames, index: int = -1) -> Snapshot:
         frames.of(index, name) for name in ("numbers", "positions", "cell", "charges", "molecules")
     )
     _, member = np.unique(molecules, return_inverse=True)
-    first = np.unique(member, return_index=True)[1]
-    inverse = np.linalg.inv(cell)
-    # a molecule is whole when every atom is taken in the image nearest to its first one
-    apart = (positions - positions[first][member]) @ inverse
-    whole = positions[first][member] + (apart - np.rint(apart)) @ cell
+    whole = whole_molecules(positions, cell, molecules)
     centres = np.array([np.bincount(member, weights=whole[:, k]) for k in range(3)]).T / np.bincount(member)[:, None]
-    shift = -np.floor(centres @ inverse) @ cell
+    shift = -np.floor(centres @ np.linalg.inv(cell)) @ cell
     ionic = np.bincount(member, weights=np.abs(charges)) > 0
     placed = whole + shift[member]
     system, time = str(frames.of(index, "system")), float(frames.of(index, "time")) / 1000
