@@ -89,32 +89,25 @@ def group_of(level):
     return {state: group for group, members in groups(level).items() for state in members}
 
 
-def simulations(pattern):
-    """What every job that simulates a state makes, as a function of the state."""
-    return lambda wildcards: expand(
-        pattern,
-        group=group_of(wildcards.level)[wildcards.state],
-        chunk=LEVELS[wildcards.level].chunks(),
-        campaign=wildcards.campaign,
-        level=wildcards.level,
-        state=wildcards.state,
-    )
-
-
-def all_simulations(pattern):
-    """What every job that simulates at a level makes, as a function of the level."""
+def simulations(pattern, of=lambda wildcards: [wildcards.state]):
+    """What the jobs that simulate some states make, by default those of a job's own state."""
     return lambda wildcards: [
         path
-        for state, group in group_of(wildcards.level).items()
+        for state in of(wildcards)
         for path in expand(
             pattern,
-            group=group,
+            group=group_of(wildcards.level)[state],
             chunk=LEVELS[wildcards.level].chunks(),
             campaign=wildcards.campaign,
             level=wildcards.level,
             state=state,
         )
     ]
+
+
+def all_simulations(pattern):
+    """What all jobs that simulate at a job's level make."""
+    return simulations(pattern, lambda wildcards: group_of(wildcards.level))
 
 
 def beginnings(wildcards, input):

@@ -52,7 +52,6 @@ class Potential:
     Attributes:
         device: where it computes.
         species: atomic numbers it knows.
-        baseline: what is added back, `coulomb` or `none`.
         r_max: cutoff of one interaction layer in Å.
         members: number of networks.
         baseline: kind of what was subtracted, 'coulomb' or 'none'.
