@@ -151,6 +151,11 @@ def _part(frames: Frames, name: str) -> Array:
     return np.full((rows, *entry.shape), entry.missing(), dtype=dtype)
 
 
+def evenly(count: int, most: int) -> Array:
+    """Indices of at most `most` of `count` things, at equal distances, the first among them; of some at least one."""
+    return np.arange(0, count, max(1, -(-count // max(1, most))))
+
+
 def whole_molecules(positions: Array, cell: Array, molecules: Array) -> Array:
     """Positions with every atom in the image nearest to the first one of its molecule, (atom, 3) in Å.
 

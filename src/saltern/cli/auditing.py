@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from saltern.cli.arguments import add_workers, workers_of
 from saltern.errors import UserError
+from saltern.frames import evenly
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +99,7 @@ def _looked_at(
     from saltern.observables import Findings, contact_of, planted
     from saltern.progress import track
 
-    sample = _frames(release, rows.iloc[:: -(-len(rows) // CONTACT_FRAMES)])
+    sample = _frames(release, rows.iloc[evenly(len(rows), CONTACT_FRAMES)])
     touching = contact if contact is not None else contact_of(sample)
     found: dict[tuple[str, str], Findings] = {}
     for split, chosen in rows.groupby("split", sort=False):
@@ -169,7 +170,7 @@ def _compare(release: Release, paths: Sequence[Path], samples: int, contact: flo
     if held is None:
         raise UserError(f"{release.directory}: no frame was held out, so that nothing tells how far is far")
     known, rows = _known(release), index[index["split"] == held]
-    usual = _distances(known, _frames(release, rows.iloc[:: -(-len(rows) // samples)]))
+    usual = _distances(known, _frames(release, rows.iloc[evenly(len(rows), samples)]))
     print(
         f"{'distance (%) to training':42} {'ions':>8} {'median':>8} {'99 %':>8} {'largest':>8} {'beyond held-out':>16}"
     )
@@ -192,7 +193,7 @@ def _known(release: Release) -> Known:
 
     reader = release.reader("train")
     ions = int((reader.frames([0], ["charges"])["charges"] != 0).sum())
-    some = reader.subset(range(0, len(reader), -(-len(reader) * max(ions, 1) // ENVIRONMENTS)))
+    some = reader.subset(evenly(len(reader), ENVIRONMENTS // max(ions, 1)))
     frames = (frame for batch in some.batches(names=AUDITED) for frame in batch)
     tracked = track(frames, "audit: surroundings of ions", len(some))
     return Known(pair for frame in tracked for pair in frame_environments(frame))

@@ -9,7 +9,7 @@ import numpy as np
 
 from saltern.engines import classical_forces
 from saltern.errors import UserError
-from saltern.frames import Array, Frames
+from saltern.frames import Array, Frames, evenly
 from saltern.learning.calibration import calibration, number, usual
 from saltern.learning.environments import CLASSES, environments
 from saltern.learning.explained import explained
@@ -141,7 +141,7 @@ def _calibration(potential: Potential, frames: Frames, found: Found, group: Arra
 def _beside_training(potential: Potential, frames: Frames, found: Found, training: FrameReader) -> dict[str, Any]:
     """What is told by comparing held-out frames with those that were trained on."""
     of_known = frames.select(_known(potential, frames))
-    some = of_known.select(range(0, len(of_known), -(-len(of_known["numbers"]) // COMPARED_ATOMS)))
+    some = of_known.select(evenly(len(of_known), COMPARED_ATOMS * len(of_known) // len(of_known["numbers"])))
     distances = TrainingEnvironments(training).distances(some)
     return {
         "explained": explained(potential, found, training, frames),
@@ -196,8 +196,7 @@ def _force_parity(frames: Frames, forces: Array) -> dict[str, Any]:
     """Components by element, every nth atom of a large set."""
     from ase.data import chemical_symbols
 
-    numbers, every = frames["numbers"], -(-len(forces) // PLOTTED_ATOMS)
-    kept = np.arange(0, len(forces), every)
+    numbers, kept = frames["numbers"], evenly(len(forces), PLOTTED_ATOMS)
     groups = {z: kept[numbers[kept] == z] for z in np.unique(numbers)}
     return {chemical_symbols[z]: _pair(frames["forces"][of], forces[of]) for z, of in groups.items()}
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saltern.frames import Frames
+from saltern.frames import Frames, evenly
 from saltern.store import FrameReader
 
 Array = NDArray[Any]
@@ -95,8 +95,8 @@ class TrainingEnvironments:
     """
 
     def __init__(self, training: FrameReader) -> None:
-        atoms = len(training) * len(training.frames([0], ["numbers"])["numbers"])
-        frames = training.frames(range(0, len(training), -(-atoms // TRAINING_ATOMS)), QUANTITIES)
+        atoms = len(training.frames([0], ["numbers"])["numbers"])
+        frames = training.frames(evenly(len(training), TRAINING_ATOMS // atoms), QUANTITIES)
         self._elements = np.unique(frames["numbers"])
         self._known = Known(self._of(frames))
 

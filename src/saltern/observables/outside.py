@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saltern.frames import Frames
+from saltern.frames import Frames, evenly
 from saltern.observables.blocking import Estimate, estimate, plain
 from saltern.observables.environments import TrainingEnvironments
 
@@ -69,7 +69,7 @@ def new_environments(
     """
     series = []
     for replica in replicas:
-        chosen = replica.select(range(0, len(replica), -(-len(replica) // FRAMES)))
+        chosen = replica.select(evenly(len(replica), FRAMES))
         far = training.distances(chosen).reshape(len(chosen), -1) > _limits(chosen, usual)
         series.append(far.mean(axis=1))
     return _share(estimate(series, blocks))

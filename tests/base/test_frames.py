@@ -1,8 +1,16 @@
-"""Molecules that a periodic box has cut."""
+"""Molecules that a periodic box has cut, and some of many frames."""
 
 import numpy as np
 
-from saltern.frames import whole_molecules
+from saltern.frames import evenly, whole_molecules
+
+
+def test_some_of_many_are_spread_over_all() -> None:
+    assert evenly(10, 4).tolist() == [0, 3, 6, 9]
+    assert evenly(9, 4).tolist() == [0, 3, 6]
+    assert evenly(3, 100).tolist() == [0, 1, 2]
+    assert evenly(3, 0).tolist() == [0]
+    assert evenly(0, 5).tolist() == []
 
 
 def test_molecules_are_made_whole_in_any_cell() -> None:
