@@ -10,6 +10,7 @@ from saltern.report.data import (
     Calibration,
     CostRow,
     CrystalRow,
+    Growth,
     HealthRow,
     HeldOutError,
     IonPair,
@@ -247,6 +248,10 @@ def level(rows):
                     for place, value in ((2.9, -0.6), (3.6, 2.7), (5.2, -0.6))
                 ),
             ),
+        ),
+        growth=(
+            Growth(rows[0].id, 2.0, (np.array([16, 14, 13, 13]), np.array([17, 9, 4, 0])), 1),
+            Growth(rows[1].id, 2.0, (np.array([0, 2, 1, 0]),), 0),
         ),
         audit="no crystal in any of 96 frames & more\n",
         films=tuple((snapshot(frames_of(row, i)),) for i, row in enumerate(rows)),

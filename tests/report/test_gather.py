@@ -1,6 +1,7 @@
 """A campaign's directory, written with the store as the stages write it, and read back."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -138,6 +139,19 @@ def test_a_sweep_is_shown_at_its_temperatures(results, made):
     assert found.system(warmer.system).permittivity == rows[0].permittivity
     assert [row.id for row in found.systems] == [row.id for row in rows]
     assert len(found.levels[0].films) == 2, "one of each system"
+
+
+def test_a_dataset_of_other_systems_is_named_too(results, made, tmp_path):
+    """As that of published potentials."""
+    copied = tmp_path / results.name
+    shutil.copytree(results, copied)
+    here, other = made.systems[4:6]
+    (copied / "systems.tsv").write_text(f"id\trole\n{here.id}\t{here.role}\n")
+    found = gather(copied, ["atoms"])
+    assert [row.id for row in found.systems] == [here.id]
+    assert {row.system for row in found.levels[0].ledger} == {here.id, other.id}
+    assert found.system(other.id).label == "LiCl 2.31 mol/kg, 350 K"
+    assert other.id in render(found)
 
 
 @pytest.fixture(scope="module")

@@ -90,6 +90,24 @@ def test_ions_at_rest_have_their_tables_and_figures(page):
     assert "no crystal in any of 96 frames &amp; more" in page
 
 
+def test_what_became_of_crystals_is_told_and_drawn_where_there_was_one(data, page):
+    first, second = (data.system(row.system).label for row in data.levels[0].growth)
+    told = (
+        f"{first}: 1 of 2 replicas end with a crystal; cations in the largest one 16.50 ± 0.50 at first, 6.5 ± 6.5 in"
+    )
+    assert told in page
+    assert told in summary(data)
+    assert f"{second}: no crystal in 1 replicas" in page
+    assert page.count("Cations in the largest crystal of ") == 1
+    assert f"Cations in the largest crystal of {first}, from first to last frame: 16 to 13, 17 to 0" in page
+
+
+def test_a_box_with_a_crystal_has_another_name(data):
+    plain = data.systems[0]
+    seeded = replace(plain, seed_ions=64)
+    assert seeded.label == plain.label.replace(" mol/kg", " mol/kg, seed of 64 ions")
+
+
 def test_text_from_files_cannot_become_markup(data):
     hostile = replace(data, campaign="<script>alert(1)</script>", versions={"</td><img src=x>": "1"})
     level = replace(data.levels[0], films=data.levels[0].films[:1], curves=())

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from saltern.observables import CRYSTAL
 from saltern.report.experiment import Experiment
 
 Array = NDArray[Any]
@@ -45,11 +46,14 @@ class SystemRow:
     permittivity_source: str
     levels: tuple[str, ...] = ()
     """Names of its levels; none stands for all."""
+    seed_ions: int = 0
+    """Ions of the crystal that it starts with."""
 
     @property
     def electrolyte(self) -> str:
-        """'NaCl 2.31 mol/kg', or the solvent where there is no salt."""
-        return f"{self.salt} {self.molality:.2f} mol/kg" if self.salt else self.solvent
+        """'NaCl 2.31 mol/kg', with a crystal to start with its size, or the solvent where there is no salt."""
+        seed = f", seed of {self.seed_ions} ions" if self.seed_ions else ""
+        return f"{self.salt} {self.molality:.2f} mol/kg{seed}" if self.salt else self.solvent
 
     @property
     def label(self) -> str:
@@ -269,6 +273,24 @@ class CrystalRow:
 
 
 @dataclass(frozen=True)
+class Growth:
+    """The largest crystal of a salt in each replica of one system, in the course of time."""
+
+    system: str
+    interval: float
+    """Between the frames looked at, ps."""
+    sizes: tuple[Array, ...]
+    """(frame,) cations in it, for each replica."""
+    ended: int
+    """Replicas that have a crystal at their end."""
+
+    @property
+    def seen(self) -> bool:
+        """Whether there was a crystal at any time."""
+        return any(bool((sizes >= CRYSTAL).any()) for sizes in self.sizes)
+
+
+@dataclass(frozen=True)
 class IonPair:
     """Potential of mean force of two ions alone, and its short-range part at three places, distance (Å) and kT."""
 
@@ -372,6 +394,9 @@ class LevelData:
     likeness: tuple[LikenessRow, ...] = ()
     mean_forces: tuple[MeanForceCurve, ...] = ()
     crystals: tuple[CrystalRow, ...] = ()
+    """At rest."""
+    growth: tuple[Growth, ...] = ()
+    """In the simulations."""
     ion_pairs: tuple[IonPair, ...] = ()
     audit: str = ""
     """What `saltern audit` said of crystals in the dataset and in the simulations."""
@@ -436,8 +461,9 @@ class ReportData:
     levels: tuple[LevelData, ...]
     cost: tuple[CostRow, ...]
     versions: Mapping[str, str]
-    states: tuple[SystemRow, ...] = ()
-    """Systems at other temperatures than their own, at which they were simulated."""
+    others: tuple[SystemRow, ...] = ()
+    """Systems at other temperatures than their own, at which they were simulated, and those of datasets that are not
+    the campaign's."""
 
     def system(self, identifier: str) -> SystemRow:
         """The system of that identifier, at the temperature that it stands for.
@@ -445,4 +471,4 @@ class ReportData:
         Raises:
             KeyError: when there is none.
         """
-        return {row.id: row for row in (*self.states, *self.systems)}[identifier]
+        return {row.id: row for row in (*self.others, *self.systems)}[identifier]

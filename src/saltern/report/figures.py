@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from saltern.fields import FIELDS
+from saltern.frames import evenly
+from saltern.observables import CRYSTAL
 from saltern.report.data import (
     Calibration,
     CrystalRow,
     Curve,
+    Growth,
     LearningCurve,
     LikenessRow,
     MeanForceCurve,
@@ -90,7 +93,8 @@ def radial_distributions(
     with _figure(key, _spoken_curves(title, curves)) as (axes, svg):
         axes.axhline(1, color=_RULE, linewidth=0.8, zorder=0)
         for curve, colour in curves:
-            shown = np.flatnonzero(curve.r >= _SHORTEST)[:: -(-len(curve.r) // _MOST_POINTS)]
+            seen = np.flatnonzero(curve.r >= _SHORTEST)
+            shown = seen[evenly(len(seen), _MOST_POINTS)]
             r, g, error = curve.r[shown], curve.g[shown], np.nan_to_num(curve.error[shown])
             axes.fill_between(r, g - error, g + error, color=_series(colour), alpha=0.22, linewidth=0)
             axes.plot(r, g, color=_series(colour))
@@ -139,6 +143,24 @@ def crystals(key: str, title: str, rows: Sequence[CrystalRow]) -> str:
         lowest = min(-1.0, *(float(row.energy.min()) for row in rows))
         axes.set(title=title, xlabel="distance of touching ions (Å)", ylabel="kcal/mol a pair")
         axes.set_ylim(1.15 * lowest, max(1.0, -0.5 * lowest))
+    return svg[0]
+
+
+def growth(key: str, title: str, found: Growth) -> str:
+    """Cations in the largest crystal of each replica over time; above the broken line it counts as one.
+
+    Args:
+        key: unique on the page.
+        title: the system.
+        found: its replicas.
+    """
+    spoken = ", ".join(f"{sizes[0]} to {sizes[-1]}" for sizes in found.sizes)
+    with _figure(key, f"Cations in the largest crystal of {title}, from first to last frame: {spoken}") as (axes, svg):
+        axes.axhline(CRYSTAL, color=_INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
+        for colour, sizes in enumerate(found.sizes):
+            shown = evenly(len(sizes), _MOST_POINTS)
+            axes.plot(shown * found.interval, sizes[shown], color=_series(colour), linewidth=0.9)
+        axes.set(title=title, xlabel="time (ps)", ylabel="cations", xlim=(0, None), ylim=(0, None))
     return svg[0]
 
 

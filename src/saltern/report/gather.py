@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
+from math import nan
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -33,6 +34,7 @@ from saltern.report.data import (
 from saltern.report.properties import (
     crystal_rows,
     curves,
+    growths,
     health,
     ion_pairs,
     likeness_rows,
@@ -66,13 +68,16 @@ def gather(
         name: _states([s for s in systems if not s.levels or name in s.levels], temperatures.get(name, ()))
         for name in levels
     }
+    known = {row.id: row for row in systems}
+    others = {row.id: row for name in levels for row in _learned_from(results / name, known)}
+    others |= {row.id: row for rows in states.values() for row in rows if row.id not in known}
     return ReportData(
         campaign=results.name,
         systems=tuple(systems),
-        levels=tuple(_level(results / name, systems, states[name]) for name in levels),
+        levels=tuple(_level(results / name, states[name]) for name in levels),
         cost=tuple(_cost(results, levels)),
         versions={"saltern": __version__, **{name: metadata.version(name) for name in SOFTWARE}},
-        states=tuple({row.id: row for rows in states.values() for row in rows if row not in systems}.values()),
+        others=tuple(others.values()),
     )
 
 
@@ -94,6 +99,15 @@ def _listed(path: Path) -> list[str]:
         raise UserError(f"{path}: not a table of systems ({error})") from error
 
 
+def _learned_from(level: Path, known: Collection[str]) -> Iterator[SystemRow]:
+    """Systems of a level's dataset that are not the campaign's, where potentials are published, as far as is known."""
+    for name, about in open_release(level / "dataset").manifest["systems"].items():
+        if name not in known:
+            asked = about["system"]
+            what = (asked["salt"] or "", asked.get("solvent", name), asked["role"], about["molality"])
+            yield SystemRow(name, *what, asked["temperature"], {}, nan, nan, "", nan, "")
+
+
 def _system(path: Path) -> SystemRow:
     """One composed system."""
     frames, about = read_frames(path), read_metadata(path)
@@ -112,10 +126,11 @@ def _system(path: Path) -> SystemRow:
         permittivity=float(frames["permittivity"][0]),
         permittivity_source=about["permittivity_source"],
         levels=tuple(asked.get("levels") or ()),
+        seed_ions=(asked.get("seed_crystal") or {}).get("ions", 0),
     )
 
 
-def _level(directory: Path, systems: Sequence[SystemRow], states: Sequence[SystemRow]) -> LevelData:
+def _level(directory: Path, states: Sequence[SystemRow]) -> LevelData:
     """One level: its dataset, its potential and its simulations."""
     release = open_release(directory / "dataset")
     manifest = release.manifest
@@ -123,8 +138,7 @@ def _level(directory: Path, systems: Sequence[SystemRow], states: Sequence[Syste
     measured = {state.id: read_json(directory / "properties" / f"{state.id}.json") for state in states}
     runs = {s: [directory / "properties" / path for path in found["trajectories"]] for s, found in measured.items()}
     about = {system: [read_metadata(path) for path in paths] for system, paths in runs.items()}
-    asked = manifest["ledger"]["systems"]
-    requested = {system.id: asked[system.id]["requested"] for system in systems if system.id in asked}
+    requested = {name: entry["requested"] for name, entry in manifest["ledger"]["systems"].items()}
     ledger = ledger_of(release.index, requested)
     learning = tuple(_learning(path) for path in sorted((directory / "potentials").glob("*.csv")))
     return LevelData(
@@ -147,6 +161,7 @@ def _level(directory: Path, systems: Sequence[SystemRow], states: Sequence[Syste
         likeness=tuple(row for s in states for row in likeness_rows(s, measured[s.id])),
         mean_forces=tuple(curve for s in states for curve in mean_forces(s, measured[s.id])),
         crystals=crystal_rows(errors),
+        growth=tuple(row for s in states for row in growths(s, measured[s.id])),
         ion_pairs=ion_pairs(errors),
         audit=_text(directory / "audit.txt"),
         properties=tuple(row for s in states for row in property_rows(s, measured[s.id])),

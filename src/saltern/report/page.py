@@ -75,6 +75,7 @@ def summary(data: ReportData) -> str:
         ]
         lines += [f"  {line}" for line in words.trust(level)]
         lines += [f"  {data.system(row.system).label}: {words.like(row)}" for row in level.likeness]
+        lines += [f"  {data.system(row.system).label}: {words.grown(row)}" for row in level.growth]
         lines += [f"  {data.system(row.system).label}: {row.stopped}" for row in level.health if row.stopped]
         lines += [f"  {data.system(row.system).label}: {words.left(row)}" for row in level.health if row.left]
         lines += [f"  {data.system(s).label}: {'; '.join(parts)}" for s, parts in _measured(level).items()]
@@ -110,7 +111,9 @@ def _measured(level: LevelData) -> dict[str, list[str]]:
 def _view(data: ReportData, level: LevelData) -> dict[str, Any]:
     """A level's figures and its rows in the order in which they are shown."""
     suffix = _slug(level.name)
-    salts = {salt: number for number, salt in enumerate(dict.fromkeys(row.salt for row in data.systems))}
+    salts = {
+        salt: number for number, salt in enumerate(dict.fromkeys(row.salt for row in (*data.systems, *data.others)))
+    }
     accuracy = []
     if level.force_parity:
         accuracy.append(figures.force_parity(f"fp-{suffix}", level.force_parity))
@@ -128,6 +131,11 @@ def _view(data: ReportData, level: LevelData) -> dict[str, Any]:
         "title": f" ({level.name})" if len(data.levels) > 1 else "",
         "accuracy": accuracy,
         "salts": {salt or "pure solvent": number % figures.SERIES for salt, number in salts.items()},
+        "growth": [
+            figures.growth(f"gr-{suffix}-{n}", data.system(row.system).label, row)
+            for n, row in enumerate(level.growth)
+            if row.seen
+        ],
         "structure": _structure(data, level, suffix),
         "mean_forces": _mean_forces(data, level, suffix),
         "at_rest": _at_rest(level, suffix),

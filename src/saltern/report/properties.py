@@ -12,6 +12,7 @@ from saltern.frames import Array
 from saltern.report.data import (
     CrystalRow,
     Curve,
+    Growth,
     HealthRow,
     IonPair,
     LikenessRow,
@@ -89,6 +90,19 @@ def crystal_rows(errors: Mapping[str, Any]) -> tuple[CrystalRow, ...]:
         )
         for entry in errors.get("crystals", [])
     )
+
+
+def growths(system: SystemRow, measured: Mapping[str, Any]) -> list[Growth]:
+    """How crystals came and went."""
+    return [
+        Growth(
+            system.id,
+            entry["interval"]["value"],
+            tuple(np.array(run["solid"], dtype=np.int64) for run in entry["replicas"]),
+            sum(run["crystal_since"]["value"] is not None for run in entry["replicas"]),
+        )
+        for entry in measured.get("crystal", [])
+    ]
 
 
 def ion_pairs(errors: Mapping[str, Any]) -> tuple[IonPair, ...]:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
-from saltern.report.data import CostRow, HealthRow, LevelData, LikenessRow, Measured, MemberRow
+import numpy as np
+
+from saltern.observables import estimate
+from saltern.report.data import CostRow, Growth, HealthRow, LevelData, LikenessRow, Measured, MemberRow
 
 MISSING = "–"
 _LOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
@@ -39,6 +43,24 @@ def like(row: LikenessRow) -> str:
     """How far g(r) of a pair is from the teacher's."""
     pair = "-".join(row.pair)
     return f"g(r) of {pair} differs from the teacher's by {plus_minus(row.difference)}, noise {number(row.noise, 2)}"
+
+
+def grown(found: Growth) -> str:
+    """What became of crystals, with standard errors over replicas."""
+    if not found.seen:
+        return f"no crystal in {len(found.sizes)} replicas"
+    first = over_replicas([float(sizes[0]) for sizes in found.sizes])
+    last = over_replicas([float(sizes[-max(1, len(sizes) // 10) :].mean()) for sizes in found.sizes])
+    return (
+        f"{found.ended} of {len(found.sizes)} replicas end with a crystal; cations in the largest one "
+        f"{plus_minus(first)} at first, {plus_minus(last)} in the last tenth"
+    )
+
+
+def over_replicas(values: Sequence[float]) -> Measured:
+    """Their mean with its standard error."""
+    found = estimate([np.array([value]) for value in values], 1)
+    return Measured(found.value, found.error)
 
 
 def percent(share: Measured | None) -> str:
