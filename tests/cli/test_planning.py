@@ -46,7 +46,8 @@ def test_a_forecast_needs_no_labels(capsys: Captured) -> None:
 
 
 @pytest.mark.parametrize("campaign", sorted((ROOT / "config/campaigns").glob("*.yaml")), ids=lambda path: path.stem)
-def test_campaigns_of_the_project_are_valid(campaign: Path) -> None:
+def test_campaigns_of_the_project_are_valid(campaign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)  # published potentials stand there
     assert main(["validate", str(campaign)]) == 0
 
 

@@ -185,6 +185,41 @@ def test_a_level_that_cannot_be_taught_is_told(two: dict[str, Any], changes: dic
     assert line.startswith(f"my.yaml: {expected}")
 
 
+def test_what_others_have_learned_is_not_learned_again(two: dict[str, Any], published: dict[str, Any]) -> None:
+    two["levels"] = [published]
+    two["systems"] = [{**entry, "role": "simulate"} for entry in two["systems"]]
+    campaign = campaign_from(two, "my.yaml")
+    [level] = campaign.levels
+    assert list(level.members()) == ["m0000", "m0001"], "as many as there are files"
+    assert level.published is not None
+    assert campaign.teachers == ()
+    assert all(campaign.asked_at(system.levels, labelled=True) == [] for system in campaign.expanded().values())
+    two["levels"] = [{**published, "train": {}, "student": {"network": "nequip", "committee": 3}}]
+    told = "nothing with teacher.engine: published, whose potentials are there already"
+    assert lines(two) == (
+        f"my.yaml: levels.0.train: 'a section' is not allowed; allowed: {told}",
+        f"my.yaml: levels.0.student.committee: 3 is not allowed; allowed: {told}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("potentials", ["gone.safetensors"], ".potentials.0: 'gone.safetensors'"),
+        ("dataset", "gone", ".dataset: 'gone'"),
+    ],
+)
+def test_what_is_published_must_be_there(
+    demo: dict[str, Any], published: dict[str, Any], key: str, value: object, told: str
+) -> None:
+    demo["levels"] = [{**published, "teacher": {**published["teacher"], key: value}}]
+    (line,) = lines(demo)
+    assert line == (
+        f"my.yaml: levels.0.teacher{told} is not allowed; allowed: a file that is there, as seen from where the "
+        "campaign is run"
+    )
+
+
 def test_ions_cannot_teach_where_they_know_no_solvent(two: dict[str, Any]) -> None:
     two["levels"].append({**two["levels"][1], "name": "third", "teacher": {"level": "ions"}})
     (line,) = lines(two)

@@ -65,6 +65,18 @@ def test_a_system_that_is_only_simulated_has_no_labels(demo: dict[str, Any]) -> 
     assert asked.jobs - alone.jobs == asked.label_jobs + 1, "labels and what collects them"
 
 
+def test_published_potentials_are_neither_labelled_nor_trained(demo: dict[str, Any], published: dict[str, Any]) -> None:
+    trained = Campaign.model_validate(demo)
+    demo["levels"] = [{**published, "simulate": demo["levels"][0]["simulate"]}]
+    campaign = Campaign.model_validate(demo)
+    before, size = (system_size(c, Box(74, 4)) for c in (trained, campaign))
+    assert (size.frames, size.label_jobs, size.label_seconds) == (0, 0, 0)
+    assert before.jobs - size.jobs == before.label_jobs + 1, "labels and what collects them"
+    assert shared_size(campaign).jobs == 2 + 2 + 2, "table and report; dataset and errors; two potentials"
+    demo["levels"][0]["sample"] = {"engine": "packed", "frames": 200}
+    assert system_size(Campaign.model_validate(demo), Box(74, 4)).bytes < size.bytes, "ions alone are kept"
+
+
 def test_labels_that_levels_share_are_counted_once(demo: dict[str, Any]) -> None:
     once = system_size(Campaign.model_validate(demo), Box(74, 4))
     demo["levels"].append({**demo["levels"][0], "name": "another", "student": {"network": "pair"}})

@@ -174,6 +174,7 @@ def test_a_level_of_ions_is_the_same_pipeline(run: Run) -> None:
         "nothing that is there is simulated again"
     )
     another_student_of_the_same_labels(run, results)
+    what_was_learned_is_simulated_elsewhere(run, results)
 
 
 def another_student_of_the_same_labels(run: Run, results: Path) -> None:
@@ -201,6 +202,41 @@ def another_student_of_the_same_labels(run: Run, results: Path) -> None:
     (results.parents[1] / "pairs.yaml").write_text(yaml.safe_dump(campaign))
     alone = dict.fromkeys(("compose", "systems", "sample", "simulate", "audit", "report", "all"), 1) | {"observe": 2}
     assert planned(run("--dry-run", configfile="pairs.yaml")) == alone, "no label, and nothing simulated again"
+
+
+def what_was_learned_is_simulated_elsewhere(run: Run, results: Path) -> None:
+    """A campaign of published potentials neither labels nor trains, and its liquid is held against their data."""
+    place = results.parents[1]
+    campaign = yaml.safe_load(TINY.with_name("ions.yaml").read_text())
+    level = campaign["levels"][0]
+    potentials = [f"results/ions-tiny/ions/potentials/{member}.safetensors" for member in ("m0001", "m0000")]
+    taught = {"engine": "published", "potentials": potentials, "dataset": "results/ions-tiny/ions/dataset"}
+    sample = {"engine": "packed", "frames": 3, "trajectories": 3}
+    kept = {name: level[name] for name in ("name", "simulate", "observe")}
+    campaign |= {"campaign": "again", "levels": [{**kept, "teacher": taught, "sample": sample}]}
+    campaign["systems"].append({**campaign["systems"][0], "molality": 1.2, "role": "simulate"})
+    (place / "again.yaml").write_text(yaml.safe_dump(campaign))
+    jobs = {"compose": 2, "systems": 1, "sample": 2, "published_dataset": 1, "published_potential": 2, "evaluate": 1,
+            "simulate": 4, "audit": 1, "observe": 4, "report": 1, "all": 1}  # fmt: skip
+    assert planned(run("--dry-run", configfile="again.yaml")) == jobs
+    done = run(configfile="again.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    again = place / "results/again/ions"
+    members = [again / "potentials" / f"{member}.safetensors" for member in ("m0000", "m0001")]
+    assert [file.read_bytes() for file in members] == [(place / file).read_bytes() for file in potentials]
+    [first] = (results / "ions/properties").glob("*[!_]??????.json")
+    both = [json.loads((directory / "properties" / first.name).read_text()) for directory in (results / "ions", again)]
+    assert both[0]["teacher"][0]["g"] == both[1]["teacher"][0]["g"], "the teacher's liquid is that of its dataset"
+    likened = [path for path in (again / "properties").iterdir() if "teacher" in json.loads(path.read_text())]
+    assert likened == [again / "properties" / first.name], "the other system was never taught"
+    assert "ions: dataset" in (again.parent / "summary.txt").read_text()
+    with (place / "results/ions-tiny/ions/dataset/index.parquet").open("ab") as file:
+        file.write(b"x")
+    shutil.rmtree(again.parent)
+    damaged = run("results/again/ions/dataset", configfile="again.yaml")
+    assert damaged.returncode != 0
+    assert "index.parquet" in damaged.stdout + damaged.stderr
+    assert not (again / "dataset").exists()
 
 
 def test_the_student_of_one_level_teaches_the_next(run: Run) -> None:

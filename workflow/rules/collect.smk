@@ -27,6 +27,8 @@ rule release:
         "results/{campaign}/{level}/logs/release.log",
     benchmark:
         "results/{campaign}/{level}/cost/release.tsv"
+    wildcard_constraints:
+        level=one_of(TRAINED),
     conda:
         "../../envs/core.yaml"
     resources:

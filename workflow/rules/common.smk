@@ -31,11 +31,18 @@ SYSTEMS = CAMPAIGN.expanded()
 LEVELS = {level.name: level for level in CAMPAIGN.levels}
 LABELLED_AT = {level.name: CAMPAIGN.labelled_at(level).name for level in CAMPAIGN.levels}
 ON = {level.name: CAMPAIGN.systems_of(level) for level in CAMPAIGN.levels}
+PUBLISHED = {name: level.published for name, level in LEVELS.items() if level.published}
+TRAINED = [name for name in LEVELS if name not in PUBLISHED]
+
+
+def one_of(names):
+    """A wildcard's constraint: one of these names, which may be none."""
+    return "|".join(names) or "(?!)"
 
 
 wildcard_constraints:
     campaign=CAMPAIGN.campaign,
-    level="|".join(LEVELS),
+    level=one_of(LEVELS),
     system=r"[A-Za-z0-9][A-Za-z0-9.-]*",
     batch=r"b\d+",
     chunk=r"r\d+",
@@ -204,15 +211,6 @@ def audit_options(wildcards):
     """What the audit is told of which ions touch."""
     contact = LEVELS[wildcards.level].observe.contact_A
     return "" if contact is None else f"--contact {contact:.10g}"
-
-
-def liquid_of_teacher(wildcards):
-    """Labels of a teacher that moves, of the same system at the same temperature: what its own liquid is like."""
-    level = LEVELS[wildcards.level]
-    system, kelvin = states(level.name)[wildcards.state]
-    if not level.moving or not SYSTEMS[system].labelled or kelvin != SYSTEMS[system].temperature:
-        return []
-    return labels_of(LABELLED_AT[level.name], system)
 
 
 def potentials_of(level):

@@ -29,7 +29,6 @@ rule observe:
         trajectories=simulations("results/{campaign}/{level}/trajectories/{group}/{chunk}"),
         errors="results/{campaign}/{level}/errors.json",
         dataset="results/{campaign}/{level}/dataset",
-        teacher=liquid_of_teacher,
     output:
         "results/{campaign}/{level}/properties/{state}.json",
     log:
@@ -46,4 +45,4 @@ rule observe:
         spec=spec("observe"),
     shell:
         "saltern observe {params.trajectories} {output} --errors {input.errors} --dataset {input.dataset}"
-        " --teacher {input.teacher:q} --spec {params.spec:q} 2>&1 | tee {log}"
+        " --spec {params.spec:q} 2>&1 | tee {log}"

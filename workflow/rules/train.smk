@@ -14,6 +14,8 @@ rule train:
         "results/{campaign}/{level}/logs/train/{member}.log",
     benchmark:
         "results/{campaign}/{level}/cost/train/{member}.tsv"
+    wildcard_constraints:
+        level=one_of(TRAINED),
     conda:
         student_environment
     threads: processes

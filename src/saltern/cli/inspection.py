@@ -34,7 +34,7 @@ def _validate(options: argparse.Namespace) -> None:
 
     campaign = load_campaign(options.campaign, [problems, openmm.problems, too_large])
     systems = campaign.expanded().values()
-    asked = [level for system in systems if system.labelled for level in campaign.sampled_at(system.levels)]
+    asked = [level for system in systems for level in campaign.asked_at(system.levels, system.labelled)]
     frames = sum(level.sample.frames for level in asked)
     print(f"{options.campaign}: valid; {len(systems)} systems, {frames} frames to label")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from saltern.dynamics import Simulation
     from saltern.frames import Frames
     from saltern.learning import Group
+    from saltern.store import Release
 
 
 def add_to(commands: Any) -> None:
@@ -67,15 +67,11 @@ def add_to(commands: Any) -> None:
     observe.add_argument("output", type=Path)
     observe.add_argument("--errors", type=Path, metavar="FILE", help="what `evaluate` found: how far to trust forces")
     observe.add_argument(
-        "--dataset", type=Path, metavar="RELEASE", help="what the potential was trained on; wants --errors too"
-    )
-    observe.add_argument(
-        "--teacher",
+        "--dataset",
         type=Path,
-        nargs="*",
-        default=[],
-        metavar="FILE",
-        help="labels of the same system by a teacher that moves: what its own liquid is like",
+        metavar="RELEASE",
+        help="what the potential was trained on, with which surroundings are compared and, where its teacher moves, "
+        "g(r); wants --errors too",
     )
     add_spec(observe)
     observe.set_defaults(run=_observe)
@@ -196,27 +192,34 @@ def _observe(options: argparse.Namespace) -> None:
     config = parsed(ObserveSpec, options.spec).observe
     replicas = [frames for path in options.trajectories for frames in read_trajectories(path, MEASURED)]
     files = [os.path.relpath(path, options.output.parent) for path in options.trajectories]
-    teacher = [frames for path in options.teacher for frames in _accepted(path)]
+    release = open_release(options.dataset) if options.dataset else None
     measured = {"trajectories": files} | measure(
         replicas, config.properties, config.rdf_bin_A, config.blocks, config.viscosity_mPas, config.crystal_every_ps,
-        config.contact_A, teacher,
+        config.contact_A, _liquid_of_teacher(release, options.trajectories[0], replicas[0]) if release else (),
     )  # fmt: skip
     if options.errors:
         errors = read_json(options.errors)
         measured["outside"] = outside(replicas, errors.get("calibration"), config.blocks)
-        if options.dataset and "usual_distance" in errors:
-            training = TrainingEnvironments(open_release(options.dataset).reader("train"))
+        if release and "usual_distance" in errors:
+            training = TrainingEnvironments(release.reader("train"))
             usual = errors["usual_distance"]
             measured["new_environments"] = new_environments(replicas, training, usual, config.blocks)
     write_json(options.output, measured)
 
 
-def _accepted(labels: Path) -> Iterator[Frames]:
-    """The accepted frames of every trajectory in a file of labels."""
-    from saltern.store import read_trajectories
+def _liquid_of_teacher(release: Release, trajectory: Path, frames: Frames) -> list[Frames]:
+    """What a teacher that moves made of a trajectory's system at its temperature, trajectory by trajectory.
 
-    for frames in read_trajectories(labels):
-        yield frames.select(frames["accepted"])
+    Such a teacher's labels are mean forces, which have no energy; frames of others are candidates, which are no liquid
+    of theirs.
+    """
+    from saltern.store import read_metadata
+
+    rows = release.index
+    same = (rows["system"] == read_metadata(trajectory)["id"]) & (rows["temperature"] == frames["temperature"][0])
+    rows = rows[rows["accepted"] & same & rows["energy"].isna()]
+    names = ("numbers", "positions", "cell", "charges", "molecules")
+    return [release.reader_of(own).frames(slice(None), names) for _, own in rows.groupby("trajectory")]
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -83,7 +83,7 @@ def _before(campaign: Campaign, boxes: Mapping[str, Box], options: argparse.Name
     store = LabelStore(campaign.label_store)
     models = {
         teacher: fit(teacher, measured_labels(store, teacher), campaign.student(teacher))
-        for teacher in (level.teacher for level in campaign.levels)
+        for teacher in campaign.teachers
     }
     found = forecast(campaign, boxes, models)
     print(f"{campaign.campaign}: {len(boxes)} systems, {found.total.frames:,} frames to label\n")
@@ -149,7 +149,7 @@ def _after(campaign: Campaign, boxes: Mapping[str, Box], kept: Path) -> None:
     if not results.is_dir():
         raise UserError(f"{results}: nothing has been run here yet")
     if kept == Path():
-        models = {level.teacher: fit(level.teacher, [], campaign.student(level.teacher)) for level in campaign.levels}
+        models = {teacher: fit(teacher, [], campaign.student(teacher)) for teacher in campaign.teachers}
         systems = from_json(as_json(forecast(campaign, boxes, models), campaign.campaign), "")
     else:
         systems = from_json(read_json(kept), str(kept))

@@ -13,6 +13,7 @@ from saltern.config.base import Section
 from saltern.config.costs import frames_per_job
 from saltern.config.limits import LimitsConfig
 from saltern.config.moving import LevelTeacher
+from saltern.config.published import PublishedTeacher
 from saltern.config.stages import (
     BaselineConfig,
     CollectConfig,
@@ -70,6 +71,16 @@ class Level(Section):
         return isinstance(self.teacher, OpenmmTeacher | LevelTeacher)
 
     @property
+    def published(self) -> PublishedTeacher | None:
+        """The potentials that are there already, None where they are trained."""
+        return self.teacher if isinstance(self.teacher, PublishedTeacher) else None
+
+    @property
+    def without_solvent(self) -> bool:
+        """Whether ions alone are left of the boxes."""
+        return self.sample.engine == "packed"
+
+    @property
     def audited(self) -> bool:
         """Whether crystals are looked for, and so the dataset is audited for them, too."""
         return "crystal" in self.observe.properties
@@ -111,7 +122,8 @@ class Level(Section):
 
     def members(self) -> dict[str, int]:
         """The committee's members by name."""
-        return {f"m{i:04d}": i for i in range(self.student.committee)}
+        count = len(self.published.potentials) if self.published else self.student.committee
+        return {f"m{i:04d}": i for i in range(count)}
 
     def spec(self, stage: str) -> str:
         """Everything a stage's outcome depends on besides its input files, as one line of canonical JSON.
@@ -220,6 +232,11 @@ class Campaign(Section):
         """Every system by identifier."""
         return {system.id: system for entry in self.systems for system in entry.expand()}
 
+    @property
+    def teachers(self) -> tuple[Teacher, ...]:
+        """All that are asked for labels, each once."""
+        return tuple(dict.fromkeys(level.teacher for level in self.levels if not level.published))
+
     def level(self, name: str) -> Level:
         """The level of that name.
 
@@ -240,13 +257,22 @@ class Campaign(Section):
         return next(other for other in self.levels if other is level or self._asked(other) == self._asked(level))
 
     def sampled_at(self, levels: tuple[str, ...] | None) -> list[Level]:
-        """The levels at which frames of a system are made, and labelled if it is labelled at all: each once.
+        """The levels at which frames of a system are made: each once.
 
         Args:
             levels: names of the system's levels; None for all.
         """
         own = (level for level in self.levels if levels is None or level.name in levels)
         return list({source.name: source for source in map(self.labelled_at, own)}.values())
+
+    def asked_at(self, levels: tuple[str, ...] | None, labelled: bool) -> list[Level]:
+        """The levels whose teachers are asked about a system: each once.
+
+        Args:
+            levels: names of the system's levels; None for all.
+            labelled: whether it is labelled at all.
+        """
+        return [level for level in self.sampled_at(levels) if labelled and not level.published]
 
     def _asked(self, level: Level) -> tuple[str, str, tuple[bool, ...]]:
         """All that labels of a level depend on."""
@@ -286,13 +312,13 @@ class Campaign(Section):
                 names = " or ".join(knowing) or "none here"
                 allowed = f"a level above this one whose student knows the solvent: {names}"
                 yield Problem(f"levels.{index}.teacher.level", teacher.level, allowed)
-            if not level.moving:
+            if not level.without_solvent:
                 knowing.append(level.name)
 
     def _wrong_levels(self) -> Iterator[Problem]:
         """Systems of levels that are none or leave nothing of them, and levels without a system."""
         names = {level.name for level in self.levels}
-        solvent = [level.name for level in self.levels if not level.moving]
+        solvent = [level.name for level in self.levels if not level.without_solvent]
         for index, entry in enumerate(self.systems):
             on = entry.levels or names
             if unknown := sorted(set(on) - names):
@@ -301,7 +327,7 @@ class Campaign(Section):
                 allowed = f"some of [{', '.join(solvent)}], for without a salt nothing is left of it on a level of ions"
                 yield Problem(f"systems.{index}.levels", entry.levels, allowed)
         for index, level in enumerate(self.levels):
-            if not any(system.labelled for system in self.systems_of(level).values()):
+            if not any(system.labelled or level.published for system in self.systems_of(level).values()):
                 allowed = "a level that systems are for, and there is none to be labelled"
                 yield Problem(f"levels.{index}", level.name, allowed)
 
@@ -372,7 +398,7 @@ def _level_problems(index: int, level: Level) -> list[Problem]:
                 "a file with engine: potential, and nothing with any other engine",
             )
         )
-    if level.moving != (sample.engine == "packed"):
+    if not level.published and level.moving != level.without_solvent:
         allowed = "packed with a teacher that moves, and with no other"
         found.append(Problem(f"{at}.sample.engine", sample.engine, allowed))
     if level.moving and level.train.energy_weight:
@@ -387,6 +413,8 @@ def _level_problems(index: int, level: Level) -> list[Problem]:
                 "less than 1 together with validation_fraction",
             )
         )
+    if level.published:
+        found += _silent_sections(at, level)
     found += [Problem(f"{at}.student.{key}", value, allowed) for key, value, allowed in not_taken(level.student)]
     if level.train.processes > level.train.batch:
         allowed = f"at most train.batch, {level.train.batch}; a process without a frame would only wait"
@@ -402,6 +430,16 @@ def _level_problems(index: int, level: Level) -> list[Problem]:
         allowed = f"at least 10 time steps, {10 * simulate.timestep_fs:g} fs, with nose-hoover"
         found.append(Problem(f"{at}.simulate.thermostat_fs", simulate.thermostat_fs, allowed))
     return found
+
+
+def _silent_sections(at: str, level: Level) -> Iterator[Problem]:
+    """What is said of labels and training where potentials are published."""
+    allowed = "nothing with teacher.engine: published, whose potentials are there already"
+    for name in ("label", "collect", "baseline", "train"):
+        if name in level.model_fields_set:
+            yield Problem(f"{at}.{name}", "a section", allowed)
+    for name in sorted(level.student.model_fields_set - {"network"}):
+        yield Problem(f"{at}.student.{name}", getattr(level.student, name), allowed)
 
 
 def _student_problems(at: str, level: Level) -> list[Problem]:

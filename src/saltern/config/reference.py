@@ -12,7 +12,7 @@ from saltern.config.base import Section
 from saltern.config.campaign import Campaign, Level
 from saltern.config.limits import LimitsConfig
 from saltern.config.moving import LevelTeacher, SettledConfig
-from saltern.config.stages import Cp2kTeacher, OpenmmTeacher, TbliteTeacher
+from saltern.config.stages import Teacher
 from saltern.config.system import SeedCrystal, SystemEntry
 
 _HEAD = """\
@@ -38,12 +38,9 @@ def reference() -> str:
         _section("`limits`", LimitsConfig),
         _section("A level", Level),
     ]
-    parts += [
-        _section("`teacher: {engine: tblite}`", TbliteTeacher),
-        _section("`teacher: {engine: cp2k}`", Cp2kTeacher),
-        _section("`teacher: {engine: openmm}`", OpenmmTeacher),
-        _section("`teacher: {level: atoms}`", LevelTeacher),
-    ]
+    for teacher in get_args(get_args(Teacher)[0]):
+        how = "level: atoms" if teacher is LevelTeacher else f"engine: {teacher.model_fields['engine'].default}"
+        parts.append(_section(f"`teacher: {{{how}}}`", teacher))
     parts += [
         _section(f"`{name}`", field.annotation)
         for name, field in Level.model_fields.items()

@@ -92,15 +92,16 @@ def system_size(campaign: Campaign, box: Box, seconds: Seconds | None = None) ->
     """
     composed = _stage(1, _HDF5_BYTES)
     cost = seconds or built_in(campaign)
-    levels, sources = box.levels_of(campaign), campaign.sampled_at(box.levels)
-    sampled = total(_candidates_of_system(level, box) for level in sources)
-    labelled = total(_labels_of_system(level, box, cost) for level in sources if box.labelled)
-    return composed + sampled + labelled + total(_simulations_of_system(level, box) for level in levels)
+    sampled = total(_candidates_of_system(level, box) for level in campaign.sampled_at(box.levels))
+    asked = campaign.asked_at(box.levels, box.labelled)
+    labelled = total(_labels_of_system(level, box, cost) for level in asked)
+    simulated = total(_simulations_of_system(level, box) for level in box.levels_of(campaign))
+    return composed + sampled + labelled + simulated
 
 
 def _candidates_of_system(level: Level, box: Box) -> Size:
     """What the candidate frames of one system take on one level."""
-    candidates = level.sample.trajectories if level.moving else level.sample.frames
+    candidates = level.sample.trajectories if level.without_solvent else level.sample.frames
     return _stage(1, _HDF5_BYTES + _frame_bytes("candidates", candidates, box.atoms))
 
 
@@ -137,7 +138,7 @@ def _simulations_of_system(level: Level, box: Box) -> Size:
 
 def _kept(level: Level, box: Box) -> int:
     """Atoms that a level's frames hold."""
-    return box.solute if level.moving else box.atoms
+    return box.solute if level.without_solvent else box.atoms
 
 
 def label_units(level: Level) -> float:
@@ -157,8 +158,9 @@ def shared_size(campaign: Campaign) -> Size:
 
 def _level_shared(campaign: Campaign, level: Level) -> Size:
     """The dataset, a committee, its evaluation, an audit; a release has three more files, a member a learning curve."""
-    members = level.student.committee
-    shared = _stage(2 + members + level.audited, 100_000) + Size(files=3 + 2 * members)
+    members = len(level.members())
+    curves = 0 if level.published else 2 * members  # each with Snakemake's record of it
+    shared = _stage(2 + members + level.audited, 100_000) + Size(files=3 + curves)
     if level.simulate.together == 1:
         return shared
     states = [state for system in campaign.systems_of(level).values() for state in level.states(system)]

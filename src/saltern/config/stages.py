@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from saltern.config.base import Section
 from saltern.config.moving import LevelTeacher, Settled, in_full
+from saltern.config.published import PublishedTeacher
 from saltern.config.system import Temperature
 
 
@@ -120,7 +121,9 @@ class OpenmmTeacher(Section):
 
 
 Teacher = Annotated[
-    TbliteTeacher | Cp2kTeacher | OpenmmTeacher | LevelTeacher, Field(discriminator="engine"), BeforeValidator(in_full)
+    TbliteTeacher | Cp2kTeacher | OpenmmTeacher | LevelTeacher | PublishedTeacher,
+    Field(discriminator="engine"),
+    BeforeValidator(in_full),
 ]
 
 

@@ -76,7 +76,7 @@ def _label_seconds(campaign: Campaign, box: Box, models: Models, sign: int) -> f
     """CPU time of a system's labels (s) when labels cost a standard deviation more, or less."""
     return sum(
         label_units(level) * models[level.teacher].seconds(box.atoms) * models[level.teacher].error(box.atoms) ** sign
-        for level in (campaign.sampled_at(box.levels) if box.labelled else ())
+        for level in campaign.asked_at(box.levels, box.labelled)
     )
 
 
