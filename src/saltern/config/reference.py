@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from inspect import cleandoc
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
@@ -54,7 +55,7 @@ def _section(title: str, model: type[Section]) -> str:
     """One table."""
     lines = [
         f"\n## {title}\n",
-        f"{(model.__doc__ or '').strip()}\n",
+        f"{cleandoc(model.__doc__ or '')}\n",
         "| key | value | default | meaning |",
         "|---|---|---|---|",
     ]
@@ -87,6 +88,8 @@ def _kind(field: FieldInfo) -> str:
 
 def _type(annotation: Any) -> str:
     """A type in words."""
+    if get_origin(annotation) is Annotated:
+        return _type(get_args(annotation)[0])
     if get_origin(annotation) is Literal:
         return " or ".join(f"`{word}`" for word in get_args(annotation))
     words = {str: "text", float: "number", int: "whole number", bool: "true or false"}
