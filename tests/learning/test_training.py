@@ -3,7 +3,7 @@
 import csv
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -76,27 +76,6 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
         place / "dataset",
     )
     return open_release(place / "dataset")
-
-
-class Held:
-    """Frames in memory, as a reader gives them."""
-
-    def __init__(self, frames: Frames) -> None:
-        self.held = frames
-
-    def __len__(self) -> int:
-        return len(self.held)
-
-    def has(self, name: str) -> bool:
-        return name in self.held
-
-    def frames(self, indices: Sequence[int], names: Sequence[str]) -> Frames:
-        chosen = self.held.select(indices)
-        return Frames(chosen.offsets, {name: chosen[name] for name in names})
-
-    def batches(self, names: Sequence[str]) -> Iterator[Frames]:
-        if len(self.held):
-            yield self.frames(range(len(self.held)), names)
 
 
 def curve(path: Path) -> list[dict[str, str]]:
@@ -316,34 +295,36 @@ def test_members_differ(release: Release, tmp_path: Path) -> None:
     assert float(found.spread.min()) > 0
 
 
-def test_no_training_frames_is_told(release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Release, "reader", lambda *_: Held(Frames(np.zeros(1), {})))
+def test_no_training_frames_is_told(
+    release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: Callable[[Frames], object]
+) -> None:
+    monkeypatch.setattr(Release, "reader", lambda *_: held(Frames(np.zeros(1), {})))
     with pytest.raises(UserError, match="no training frames"):
         train(release, spec(), 0, tmp_path / "m.safetensors", tmp_path / "m.csv", "train")
 
 
 def test_what_cannot_be_trained_or_validated_is_told(
-    release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: Callable[[Frames], object]
 ) -> None:
     frames = salt_melt(4)
     bromide = frames.with_arrays(numbers=np.where(frames["numbers"] == 17, 35, 11))
     bare = Frames(frames.offsets, {name: array for name, array in frames.arrays.items() if name != "stress"})
     outputs = (0, tmp_path / "m.safetensors", tmp_path / "m.csv", "train")
-    monkeypatch.setattr(Release, "reader", lambda _, split: Held(bromide if split == "validation" else frames))
+    monkeypatch.setattr(Release, "reader", lambda _, split: held(bromide if split == "validation" else frames))
     with pytest.raises(UserError, match="Br is in validation frames, but in no training frame"):
         train(release, spec(), *outputs)
-    monkeypatch.setattr(Release, "reader", lambda _, split: Held(bare if split == "train" else bare.select([])))
+    monkeypatch.setattr(Release, "reader", lambda _, split: held(bare if split == "train" else bare.select([])))
     with pytest.raises(UserError, match="stress_weight"):
         train(release, spec(stress_weight=1.0), *outputs)
     with pytest.raises(UserError, match=r"train\.patience: 2 needs validation frames; there are none"):
         train(release, spec(patience=2), *outputs)
     free = frames.with_arrays(energy=np.full(4, np.nan))
-    monkeypatch.setattr(Release, "reader", lambda *_: Held(free))
+    monkeypatch.setattr(Release, "reader", lambda *_: held(free))
     with pytest.raises(UserError, match="energy_weight: 1 needs energies of all labels; a mean force has none"):
         train(release, spec(), *outputs)
     train(release, spec(epochs=1, energy_weight=0.0), *outputs)
     assert curve(tmp_path / "m.csv")[0]["validation_energy_rmse_meV_atom"] == ""
-    monkeypatch.setattr(Release, "reader", lambda _, split: Held(bare if split == "train" else bare.select([])))
+    monkeypatch.setattr(Release, "reader", lambda _, split: held(bare if split == "train" else bare.select([])))
     train(release, spec(epochs=1), *outputs)
     (row,) = curve(tmp_path / "m.csv")
     assert row["validation_force_rmse_meV_A"] == "", "nothing to validate on: an empty cell"
