@@ -18,7 +18,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,8 @@ class Held:
             yield self.frames(range(len(self.held)), names)
 
 
-def training(arrays: dict[str, Array], contender: str, seed: int, epochs: int) -> _Training:
-    """A training as `saltern train` does it."""
-    told = OURS[contender]
+def training(arrays: dict[str, Array], told: Mapping[str, Any], seed: int, epochs: int) -> _Training:
+    """A training as `saltern train` does it, of a student and a training that are told."""
     train = TrainConfig(epochs=epochs, seed=seed, device="cpu", **told["train"])
     spec = TrainSpec(baseline=BaselineConfig(kind="none"), student=StudentConfig(**told["student"]), train=train)
     train_frames, nothing = frames_of(arrays, "train"), frames_of(arrays, "held_out").select([])
@@ -105,19 +105,25 @@ def errors(run: _Training, held_out: Frames) -> tuple[float, float]:
         batch = collate([example], run.device)
         energy = network(batch.graph)
         squares.append(float((derivatives(energy, batch.graph).forces - batch.forces).square().mean()))
-        energies.append(float(energy - batch.energy) / len(example.species))
+        energies.append(float(energy.detach() - batch.energy) / len(example.species))
     return 1000 * float(np.sqrt(np.mean(squares))), 1000 * float(np.std(energies))
 
 
-def learn(arrays: dict[str, Array], contender: str, seconds: float, seed: int) -> dict[str, Any]:
-    """A learning curve: rows of processor time, steps, force and energy error."""
-    trial = training(arrays, contender, seed, 1)
+def learn(arrays: dict[str, Array], begun_with: Callable[[int], _Training], seconds: float) -> dict[str, Any]:
+    """A learning curve: rows of processor time, steps, force and energy error.
+
+    Args:
+        arrays: all frames.
+        begun_with: makes a training of so many epochs.
+        seconds: processor time that it may take.
+    """
+    trial = begun_with(1)
     begun = time.process_time()
     for index in range(20):
         trial._one_step([index], trial.data.get([index]))
     per_epoch = (time.process_time() - begun) / 20 * len(trial.data)
     epochs = max(1, round(seconds / per_epoch))
-    run, held_out = training(arrays, contender, seed, epochs), frames_of(arrays, "held_out")
+    run, held_out = begun_with(epochs), frames_of(arrays, "held_out")
     rows, spent = [], 0.0
     for epoch in range(1, epochs + 1):
         begun = time.process_time()
@@ -130,7 +136,7 @@ def learn(arrays: dict[str, Array], contender: str, seconds: float, seed: int) -
 
 def speed(arrays: dict[str, Array], contender: str, calls: int = 20) -> dict[str, Any]:
     """Median processor time of energy and forces with the neighbour list, and of a training step, in ms."""
-    run = training(arrays, contender, 0, 1)
+    run = training(arrays, OURS[contender], 0, 1)
     about = {**BASE, "closest": [[0.0] * 2] * 2}
     potential, batch = Potential([run.averaged()], about), Batch.of(frames_of(arrays, "train").select([0]))
     generator = torch.Generator().manual_seed(0)
@@ -172,8 +178,11 @@ def answer(arguments: list[str]) -> None:
     parser.add_argument("--speed", action="store_true")
     given = parser.parse_args(arguments)
     arrays = dict(np.load(given.frames))
-    found = speed(arrays, given.contender) if given.speed else learn(arrays, given.contender, given.seconds, given.seed)
-    print(json.dumps(found))
+    if given.speed:
+        print(json.dumps(speed(arrays, given.contender)))
+        return
+    begun_with = partial(training, arrays, OURS[given.contender], given.seed)
+    print(json.dumps(learn(arrays, begun_with, given.seconds)))
 
 
 def collect(place: Path, contenders: list[str], seconds: list[float], seeds: list[int]) -> None:
