@@ -230,6 +230,8 @@ def what_was_learned_is_simulated_elsewhere(run: Run, results: Path) -> None:
     likened = [path for path in (again / "properties").iterdir() if "teacher" in json.loads(path.read_text())]
     assert likened == [again / "properties" / first.name], "the other system was never taught"
     assert "ions: dataset" in (again.parent / "summary.txt").read_text()
+    [book] = books_of(again.parent, LabelStore(place / "labels"))
+    assert (book.ledger.closes, book.ledger.total.accepted) == (True, 12), "the data's own"
     with (place / "results/ions-tiny/ions/dataset/index.parquet").open("ab") as file:
         file.write(b"x")
     shutil.rmtree(again.parent)

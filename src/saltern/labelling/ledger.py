@@ -43,7 +43,8 @@ def books_of(results: Path, store: LabelStore) -> list[Books]:
     """The books of a dataset release, or of every level of a campaign.
 
     In a campaign that is under way, frames without a label are open, and a label that was recalled and not yet made
-    again counts as open too. In a release it stays what it was when the release was made.
+    again counts as open too. In a release it stays what it was when the release was made. Of a level that has a release
+    but no labels, as where potentials are published, the books are those of the release.
 
     Args:
         results: directory of a release or of a campaign's results.
@@ -57,11 +58,16 @@ def books_of(results: Path, store: LabelStore) -> list[Books]:
     about = {path.stem: read_metadata(path).get("system", {}) for path in sorted((results / "systems").glob("*.h5"))}
     systems = {name: told.get("levels") for name, told in about.items() if told.get("role") != "simulate"}
     levels = sorted(path.parent for path in results.glob("*/candidates"))
-    if not systems:
+    if not about:
         raise UserError(f"{results}: neither the results of a campaign nor a dataset release")
     if not levels:
         raise UserError(f"{results}: no candidate frames yet, so there is nothing to account for")
-    return [_of_level(level, [s for s, on in systems.items() if not on or level.name in on], store) for level in levels]
+    return [
+        _of_release(level / "dataset", store)
+        if (level / "dataset").is_dir() and not (level / "labels").is_dir()
+        else _of_level(level, [s for s, on in systems.items() if not on or level.name in on], store)
+        for level in levels
+    ]
 
 
 def _of_release(directory: Path, store: LabelStore) -> Books:
