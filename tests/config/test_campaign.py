@@ -195,10 +195,25 @@ def test_what_others_have_learned_is_not_learned_again(two: dict[str, Any], publ
     assert campaign.teachers == ()
     assert all(campaign.asked_at(system.levels, labelled=True) == [] for system in campaign.expanded().values())
     two["levels"] = [{**published, "train": {}, "student": {"network": "nequip", "committee": 3}}]
-    told = "nothing with teacher.engine: published, whose potentials are there already"
+    told = "nothing with teacher.potentials, which are there already"
     assert lines(two) == (
         f"my.yaml: levels.0.train: 'a section' is not allowed; allowed: {told}",
         f"my.yaml: levels.0.student.committee: 3 is not allowed; allowed: {told}",
+    )
+
+
+def test_what_others_have_labelled_can_be_learned(two: dict[str, Any], published: dict[str, Any]) -> None:
+    del published["teacher"]["potentials"]
+    learning = {"student": {"committee": 3}, "train": {"objective": "score", "energy_weight": 0}}
+    two["levels"] = [{**published, **learning, "baseline": {"permittivity": 72}}]
+    campaign = campaign_from(two, "my.yaml")
+    [level] = campaign.levels
+    assert (level.trained, list(level.members())) == (True, ["m0000", "m0001", "m0002"])
+    assert campaign.teachers == ()
+    two["levels"] = [{**published, "collect": {}, "label": {"batch": 3}}]
+    told = "nothing with teacher.engine: published, whose dataset is there already"
+    assert lines(two) == tuple(
+        f"my.yaml: levels.0.{name}: 'a section' is not allowed; allowed: {told}" for name in ("collect", "label")
     )
 
 

@@ -72,7 +72,11 @@ def test_published_potentials_are_neither_labelled_nor_trained(demo: dict[str, A
     before, size = (system_size(c, Box(74, 4)) for c in (trained, campaign))
     assert (size.frames, size.label_jobs, size.label_seconds) == (0, 0, 0)
     assert before.jobs - size.jobs == before.label_jobs + 1, "labels and what collects them"
-    assert shared_size(campaign).jobs == 2 + 2 + 2, "table and report; dataset and errors; two potentials"
+    shared = shared_size(campaign)
+    assert shared.jobs == 2 + 2 + 2, "table and report; dataset and errors; two potentials"
+    learned = {**published, "student": {"committee": 2}, "teacher": {**published["teacher"], "potentials": []}}
+    again = shared_size(Campaign.model_validate({**demo, "levels": [learned]}))
+    assert (again.jobs, again.files - shared.files) == (shared.jobs, 4), "each potential with its curve"
     demo["levels"][0]["sample"] = {"engine": "packed", "frames": 200}
     assert system_size(Campaign.model_validate(demo), Box(74, 4)).bytes < size.bytes, "ions alone are kept"
 

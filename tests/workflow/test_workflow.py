@@ -205,7 +205,10 @@ def another_student_of_the_same_labels(run: Run, results: Path) -> None:
 
 
 def what_was_learned_is_simulated_elsewhere(run: Run, results: Path) -> None:
-    """A campaign of published potentials neither labels nor trains, and its liquid is held against their data."""
+    """A campaign of published potentials neither labels nor trains, and its liquid is held against their data.
+
+    Another level learns from their dataset anew.
+    """
     place = results.parents[1]
     campaign = yaml.safe_load(TINY.with_name("ions.yaml").read_text())
     level = campaign["levels"][0]
@@ -216,6 +219,15 @@ def what_was_learned_is_simulated_elsewhere(run: Run, results: Path) -> None:
     campaign |= {"campaign": "again", "levels": [{**kept, "teacher": taught, "sample": sample}]}
     campaign["systems"].append({**campaign["systems"][0], "molality": 1.2, "role": "simulate"})
     (place / "again.yaml").write_text(yaml.safe_dump(campaign))
+    learned = {"name": "anew", "teacher": {**taught, "potentials": []}, "sample": sample, "student": level["student"],
+               "train": {**level["train"], "objective": "score"}}  # fmt: skip
+    (place / "anew.yaml").write_text(yaml.safe_dump({**campaign, "levels": [learned]}))
+    done = run("results/again/anew/errors.json", configfile="anew.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert planned(done) == {"published_dataset": 1, "train": 2, "evaluate": 1}
+    before, anew = (open_release(place / "results" / name / "dataset") for name in ("ions-tiny/ions", "again/anew"))
+    assert anew.manifest["root_hash"] == before.manifest["root_hash"]
+    shutil.rmtree(place / "results/again")
     jobs = {"compose": 2, "systems": 1, "sample": 2, "published_dataset": 1, "published_potential": 2, "evaluate": 1,
             "simulate": 4, "audit": 1, "observe": 4, "report": 1, "all": 1}  # fmt: skip
     assert planned(run("--dry-run", configfile="again.yaml")) == jobs

@@ -28,7 +28,7 @@ rule release:
     benchmark:
         "results/{campaign}/{level}/cost/release.tsv"
     wildcard_constraints:
-        level=one_of(TRAINED),
+        level=one_of(LEVELS.keys() - PUBLISHED.keys()),
     conda:
         "../../envs/core.yaml"
     resources:

@@ -32,7 +32,7 @@ LEVELS = {level.name: level for level in CAMPAIGN.levels}
 LABELLED_AT = {level.name: CAMPAIGN.labelled_at(level).name for level in CAMPAIGN.levels}
 ON = {level.name: CAMPAIGN.systems_of(level) for level in CAMPAIGN.levels}
 PUBLISHED = {name: level.published for name, level in LEVELS.items() if level.published}
-TRAINED = [name for name in LEVELS if name not in PUBLISHED]
+TRAINED = [name for name, level in LEVELS.items() if level.trained]
 
 
 def one_of(names):

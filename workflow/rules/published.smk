@@ -1,5 +1,5 @@
 rule published_dataset:
-    """The release that published potentials learned from, whose every byte must be what it was."""
+    """The published release, whose every byte must be what it was."""
     input:
         lambda wildcards: PUBLISHED[wildcards.level].dataset,
     output:
@@ -23,7 +23,7 @@ rule published_potential:
     log:
         "results/{campaign}/{level}/logs/published/{member}.log",
     wildcard_constraints:
-        level=one_of(PUBLISHED),
+        level=one_of(LEVELS.keys() - set(TRAINED)),
     localrule: True
     conda:
         "../../envs/core.yaml"

@@ -72,8 +72,13 @@ class Level(Section):
 
     @property
     def published(self) -> PublishedTeacher | None:
-        """The potentials that are there already, None where they are trained."""
+        """The dataset that is there already, and maybe potentials; None where labels are made."""
         return self.teacher if isinstance(self.teacher, PublishedTeacher) else None
+
+    @property
+    def trained(self) -> bool:
+        """Whether potentials are trained, and not there already."""
+        return not (self.published and self.published.potentials)
 
     @property
     def without_solvent(self) -> bool:
@@ -122,7 +127,8 @@ class Level(Section):
 
     def members(self) -> dict[str, int]:
         """The committee's members by name."""
-        count = len(self.published.potentials) if self.published else self.student.committee
+        there = self.published.potentials if self.published else ()
+        count = len(there) or self.student.committee
         return {f"m{i:04d}": i for i in range(count)}
 
     def spec(self, stage: str) -> str:
@@ -433,13 +439,17 @@ def _level_problems(index: int, level: Level) -> list[Problem]:
 
 
 def _silent_sections(at: str, level: Level) -> Iterator[Problem]:
-    """What is said of labels and training where potentials are published."""
-    allowed = "nothing with teacher.engine: published, whose potentials are there already"
-    for name in ("label", "collect", "baseline", "train"):
-        if name in level.model_fields_set:
-            yield Problem(f"{at}.{name}", "a section", allowed)
+    """What is said of labels and training where they are published."""
+    labels = "nothing with teacher.engine: published, whose dataset is there already"
+    for name in sorted(level.model_fields_set & {"label", "collect"}):
+        yield Problem(f"{at}.{name}", "a section", labels)
+    if level.trained:
+        return
+    potentials = "nothing with teacher.potentials, which are there already"
+    for name in sorted(level.model_fields_set & {"baseline", "train"}):
+        yield Problem(f"{at}.{name}", "a section", potentials)
     for name in sorted(level.student.model_fields_set - {"network"}):
-        yield Problem(f"{at}.student.{name}", getattr(level.student, name), allowed)
+        yield Problem(f"{at}.student.{name}", getattr(level.student, name), potentials)
 
 
 def _student_problems(at: str, level: Level) -> list[Problem]:
@@ -451,7 +461,7 @@ def _student_problems(at: str, level: Level) -> list[Problem]:
         found.append(Problem(f"{at}.student.prior", student.prior, allowed))
     if train.objective == "forces":
         return found
-    if not level.moving:
+    if not level.moving and not level.published:
         allowed = "forces; frames tell of equilibrium where the teacher moves, and nowhere else"
         found.append(Problem(f"{at}.train.objective", train.objective, allowed))
     for name in ("energy_weight", "stress_weight"):

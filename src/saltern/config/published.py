@@ -1,4 +1,4 @@
-"""Potentials that are there already, in place of a teacher."""
+"""A dataset that is there already, and maybe potentials, in place of a teacher."""
 
 from __future__ import annotations
 
@@ -24,21 +24,24 @@ def _release(path: str) -> str:
 
 
 class PublishedTeacher(Section):
-    """What others have learned: the level neither labels nor trains, it only simulates and observes.
+    """What others have labelled or learned: the level asks for no label.
 
-    Give `sample: {engine: packed}` where the potentials know ions alone, without solvent. Of the student say its
-    `network`, if it is one of another package; `label`, `collect`, `baseline` and `train` have nothing to say.
+    With a dataset alone it trains its student on that and goes on as every level does. With potentials, too, it only
+    simulates and observes; of the student say its `network` then, if it is one of another package, and of `baseline`
+    and `train` nothing. `label` and `collect` have nothing to say either way. Give `sample: {engine: packed}` where the
+    frames are of ions alone, without solvent.
     """
 
     engine: Literal["published"] = "published"
-    """Potentials from elsewhere, or from an earlier campaign."""
-    potentials: tuple[Annotated[str, AfterValidator(_file)], ...] = Field(
-        min_length=1, max_length=64, examples=[["somewhere/potentials/m0000.safetensors"]]
-    )
-    """The committee's files; the first one drives the atoms, the spread of all is the error bar of a force."""
+    """A dataset from elsewhere, or from an earlier campaign."""
     dataset: Annotated[str, AfterValidator(_release)] = Field(examples=["somewhere/dataset"])
-    """The release that they learned from. Its test frames give the errors, and its training frames tell what in the
-    simulations is new to the potentials. It is verified and copied."""
+    """The release to learn from, or that the potentials learned from. Its test frames give the errors, and its training
+    frames tell what in the simulations is new to the potentials. It is verified and copied."""
+    potentials: tuple[Annotated[str, AfterValidator(_file)], ...] = Field(
+        (), max_length=64, examples=[["somewhere/potentials/m0000.safetensors"]]
+    )
+    """The committee's files; the first one drives the atoms, the spread of all is the error bar of a force. Without any
+    the committee is trained."""
 
     @property
     def method(self) -> str:

@@ -159,7 +159,7 @@ def shared_size(campaign: Campaign) -> Size:
 def _level_shared(campaign: Campaign, level: Level) -> Size:
     """The dataset, a committee, its evaluation, an audit; a release has three more files, a member a learning curve."""
     members = len(level.members())
-    curves = 0 if level.published else 2 * members  # each with Snakemake's record of it
+    curves = 2 * members if level.trained else 0  # each with Snakemake's record of it
     shared = _stage(2 + members + level.audited, 100_000) + Size(files=3 + curves)
     if level.simulate.together == 1:
         return shared
