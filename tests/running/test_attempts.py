@@ -67,3 +67,17 @@ def test_old_logs_are_left_out(tmp_path: Path) -> None:
 
 def test_no_logs_no_attempts(tmp_path: Path) -> None:
     assert attempts(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize("accounting", [True, False])
+def test_a_job_that_was_ended_as_it_was_done_is_known_by_its_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accounting: bool
+) -> None:
+    """No cluster ends a job in that moment when asked to, so these are SLURM's words without SLURM."""
+    words = {"sacct": "echo '7|TIMEOUT'" if accounting else "exit 1", "squeue": "echo '7|TIMEOUT'; echo '8|FAILED'"}
+    for name, script in words.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert outcomes(tmp_path / "logs", START + DONE) == ["time limit"]
+    assert outcomes(tmp_path / "logs", START + ERROR) == ["error"], "the log says more than a state"

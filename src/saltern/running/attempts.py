@@ -1,7 +1,8 @@
 """What ended each SLURM job that did not succeed, from the logs that SLURM itself wrote.
 
 SLURM's plugin for Snakemake reports a job that outgrew its memory and one that failed alike ("FAILED, reason unknown").
-SLURM's own log of the job, kept under `logs/slurm/rule_RULE/WILDCARDS/JOB.log`, tells them apart.
+SLURM's own log of the job, kept under `logs/slurm/rule_RULE/WILDCARDS/JOB.log`, tells them apart. Where it does not,
+as of a job that was ended in the moment it was done, SLURM is asked for the job's state.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -32,7 +33,10 @@ _STATES: dict[str, Outcome] = {
     "OUT_OF_MEMORY": "out of memory", "TIMEOUT": "time limit", "DEADLINE": "time limit", "PREEMPTED": "preempted",
     "NODE_FAIL": "node failure", "BOOT_FAIL": "node failure", "CANCELLED": "cancelled", "FAILED": "error",
 }  # fmt: skip
-"""The same in the words of SLURM's accounting."""
+"""The same in SLURM's words for a job's state."""
+
+_AT_ONCE = 1000
+"""Jobs that SLURM's accounting is asked about in one command line."""
 
 _START = re.compile(r"^ *Command: .*--executor slurm-jobstep", re.MULTILINE)
 _WILDCARDS = re.compile(r"^ {4}wildcards: (.*)$", re.MULTILINE)
@@ -59,8 +63,9 @@ class Attempt:
 def attempts(logdir: Path, since: float = 0) -> list[Attempt]:
     """Read every attempt that did not succeed, in the order of the job numbers.
 
-    An attempt whose log ends in the middle is looked up in SLURM's accounting where there is one: it may still run
-    (then it is left out), or its node may have died before it could write.
+    A log may end in the middle: its job may still run (then the attempt is left out), or its node may have died before
+    it could write. And a job whose work was done may still have been ended. So the state of jobs whose log tells of no
+    failure is asked of SLURM's accounting, or, without one, of its queue, which remembers jobs for some minutes.
 
     Args:
         logdir: the profile's `slurm-logdir`; one that does not exist has no attempts.
@@ -68,12 +73,12 @@ def attempts(logdir: Path, since: float = 0) -> list[Attempt]:
     """
     logs = sorted((int(log.stem), log) for log in logdir.glob("rule_*/**/*.log") if log.stem.isdigit())
     told = [_Log(job, log.relative_to(logdir).parts[0], log) for job, log in logs if log.stat().st_mtime >= since]
-    states = _accounted(log.job for log in told if log.outcomes[-1] is None)
+    states = _states([log.job for log in told if log.outcomes[-1] in (None, "done")])
     found = []
     for log in told:
         *before, last = log.outcomes
         # an attempt that was followed by another one without a last word ran on a node that died
-        for outcome in [*(word or "node failure" for word in before), last or states.get(log.job)]:
+        for outcome in [*(word or "node failure" for word in before), states.get(log.job, last)]:
             if outcome is not None and outcome != "done":
                 found.append(Attempt(log.rule, log.wildcards, log.job, outcome))
     return found
@@ -111,15 +116,27 @@ def _outcome(attempt: str) -> Outcome | Literal["done"] | None:
     return found or ("done" if done else None)
 
 
-def _accounted(jobs: Iterable[int]) -> dict[int, Outcome]:
-    """Outcomes of finished jobs in SLURM's accounting; empty where there is none."""
-    numbers = ",".join(map(str, jobs))
-    if not numbers or shutil.which("sacct") is None:
+def _states(jobs: Sequence[int]) -> dict[int, Outcome]:
+    """What ended jobs that did not succeed, as far as SLURM remembers; empty where there is no SLURM."""
+    if not jobs or shutil.which("squeue") is None:
         return {}
-    answer = subprocess.run(
-        ["sacct", "--allocations", "--noheader", "--parsable2", "--format", "JobIDRaw,State", "--jobs", numbers],
-        check=False, capture_output=True, text=True,
-    )  # fmt: skip
-    rows = (line.split("|") for line in answer.stdout.splitlines())
+    rows: list[str] = []
+    for start in range(0, len(jobs), _AT_ONCE):
+        numbers = ",".join(map(str, jobs[start : start + _AT_ONCE]))
+        accounted = _rows("sacct", "--allocations", "--parsable2", "--format", "JobIDRaw,State", "--jobs", numbers)
+        if accounted is None:
+            rows = _rows("squeue", "--me", "--states", "all", "--format", "%A|%T") or []
+            break
+        rows += accounted
+    told = (row.split("|") for row in rows)
     # "CANCELLED by 1000"
-    return {int(job): _STATES[word] for job, state in rows if (word := state.split()[0]) in _STATES}
+    found = {int(job): _STATES[word] for job, state in told if (word := state.split()[0]) in _STATES}
+    return {job: found[job] for job in jobs if job in found}
+
+
+def _rows(*command: str) -> list[str] | None:
+    """What one of SLURM's commands lists, None when it cannot."""
+    if shutil.which(command[0]) is None:
+        return None
+    done = subprocess.run([*command, "--noheader"], check=False, capture_output=True, text=True)
+    return done.stdout.splitlines() if done.returncode == 0 else None
