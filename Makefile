@@ -38,7 +38,7 @@ test: dev  ## run all tests (ARGS="-k name" for some of them)
 trainers: dev  ## install NequIP, MACE and SevenNet beside .venv: networks of theirs, and tests with exported datasets
 	@envs/trainers.sh $(VENV) $(VENV)/trainers
 
-faults: dev  ## inject more than 100 faults into campaigns, write docs/results/faults.md (root, CP2K, SLURM; 40 minutes)
+faults: dev  ## inject more than 100 faults into campaigns, write docs/results/faults.md (root, CP2K, SLURM; an hour)
 	@OMP_NUM_THREADS=1 pytest tests/faults -m "faults or not faults" -n 2 --dist loadgroup --faults-table docs/results/faults.md $(ARGS)
 
 lint: dev  ## check style, types, import order and the workflow's form
