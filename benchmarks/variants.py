@@ -93,6 +93,11 @@ def _with_schedule(shape: Callable[[float], float]) -> Change:
     return change
 
 
+def _late(done: float) -> float:
+    """The largest rate until the last fifth."""
+    return min(1.0, 5 * (1 - done))
+
+
 def _with_force_loss(penalty: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Change:
     """Another mean over errors of forces (atom, 3) of atoms with a species; energies count as ever."""
 
@@ -112,6 +117,14 @@ def _with_force_loss(penalty: Callable[[torch.Tensor, torch.Tensor], torch.Tenso
 def _huber(wrong: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
     """Squares up to 50 meV/Å, beyond that as steep as there."""
     return 2 * torch.nn.functional.huber_loss(wrong, torch.zeros_like(wrong), delta=0.05)
+
+
+def _both(*changes: Change) -> Change:
+    def change(run: _Training) -> None:
+        for one in changes:
+            one(run)
+
+    return change
 
 
 def _lengths(wrong: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
@@ -144,12 +157,18 @@ VARIANTS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any], Change | None]] 
     "energy_weight=10": ({}, {"energy_weight": 10.0}, None),
     "schedule=linear": ({}, {}, _with_schedule(lambda done: 1 - done)),
     "schedule=constant": ({}, {}, _with_schedule(lambda _: 1.0)),
-    "schedule=late": ({}, {}, _with_schedule(lambda done: min(1.0, 5 * (1 - done)))),
+    "schedule=late": ({}, {}, _with_schedule(_late)),
     "loss=huber": ({}, {}, _with_force_loss(_huber)),
     "loss=lengths": ({}, {}, _with_force_loss(_lengths)),
     "loss=by-species": ({}, {}, _with_force_loss(_by_species)),
     "muon": ({}, {}, _by_muon),
     "muon,rate=0.02": ({}, {"learning_rate": 0.02}, _by_muon),
+    "muon,rate=0.04": ({}, {"learning_rate": 0.04}, _by_muon),
+    "muon,batch=2": ({}, {"batch": 2}, _by_muon),
+    "muon,features=32": ({"features": 32}, {}, _by_muon),
+    "muon,ema=0.999": ({}, {"ema": 0.999}, _by_muon),
+    "muon,loss=huber": ({}, {}, _both(_by_muon, _with_force_loss(_huber))),
+    "muon,schedule=late": ({}, {}, _both(_by_muon, _with_schedule(_late))),
     "lion,rate=0.001": ({}, {"learning_rate": 0.001}, _from_package("Lion")),
     "soap": ({}, {}, _from_package("SOAP", weight_decay=0.0)),
     "soap,rate=0.005": ({}, {"learning_rate": 0.005}, _from_package("SOAP", weight_decay=0.0)),
