@@ -14,7 +14,7 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,51 +23,11 @@ import numpy as np
 import torch
 from learning import learn, read, training
 
-from saltern.learning.train import BETAS, WARM_UP, _Training
+from saltern.learning.train import WARM_UP, _Training
 from saltern.potentials import derivatives
 
 Change = Callable[[_Training], None]
 TRAINER: Any = import_module("saltern.learning.train")  # the package has a function of that name
-
-
-class Muon(torch.optim.Adam):
-    """Orthogonalised momentum for matrices, also those in stacks, and Adam for what is none: after K. Jordan, 2024.
-
-    torch's own takes single matrices only. Its updates have the size of Adam's, so one learning rate serves both.
-    """
-
-    def __init__(self, named: Iterable[tuple[str, torch.nn.Parameter]], lr: float) -> None:
-        every = list(named)
-        self.matrices = [p for name, p in every if not name.endswith(("readout", "embedding"))]
-        self.momenta = [torch.zeros_like(p) for p in self.matrices]
-        ids = {id(p) for p in self.matrices}
-        super().__init__([p for _, p in every if id(p) not in ids], lr=lr, betas=BETAS)
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:
-        """Both kinds of weights."""
-        for weight, momentum in zip(self.matrices, self.momenta, strict=True):
-            assert weight.grad is not None
-            momentum.lerp_(weight.grad, 0.05)
-            update = _orthogonal(weight.grad.lerp(momentum, 0.95))
-            size = 0.2 * max(update.shape[-2:]) ** 0.5
-            weight.add_(update, alpha=-size * self.param_groups[0]["lr"])
-        return super().step(closure)
-
-
-def _orthogonal(matrices: torch.Tensor) -> torch.Tensor:
-    """The nearest orthogonal matrices, roughly: five steps of a Newton-Schulz iteration."""
-    wide = matrices.shape[-2] > matrices.shape[-1]
-    x = matrices.mT if wide else matrices
-    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-    for _ in range(5):
-        product = x @ x.mT
-        x = 3.4445 * x + (-4.775 * product + 2.0315 * product @ product) @ x
-    return x.mT if wide else x
-
-
-def _by_muon(run: _Training) -> None:
-    run.optimiser = Muon(run.network.named_parameters(), run.config.learning_rate)
 
 
 def _from_package(name: str, **options: Any) -> Change:
@@ -75,7 +35,7 @@ def _from_package(name: str, **options: Any) -> Change:
         import pytorch_optimizer
 
         optimiser = getattr(pytorch_optimizer, name)
-        run.optimiser = optimiser(run.network.parameters(), lr=run.config.learning_rate, **options)
+        run.optimisers = [optimiser(run.network.parameters(), lr=run.config.learning_rate, **options)]
 
     return change
 
@@ -119,14 +79,6 @@ def _huber(wrong: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
     return 2 * torch.nn.functional.huber_loss(wrong, torch.zeros_like(wrong), delta=0.05)
 
 
-def _both(*changes: Change) -> Change:
-    def change(run: _Training) -> None:
-        for one in changes:
-            one(run)
-
-    return change
-
-
 def _lengths(wrong: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
     """Mean length of the errors, in units in which it is as large as their square at 50 meV/Å."""
     return 0.05 * (wrong.square().sum(dim=1) + 1e-8).sqrt().mean()
@@ -139,6 +91,7 @@ def _by_species(wrong: torch.Tensor, species: torch.Tensor) -> torch.Tensor:
 
 
 BASE = {"batch": 1}
+MUON = {"optimiser": "muon"}
 VARIANTS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any], Change | None]] = {
     "default": ({}, {}, None),
     "l_max=1": ({"l_max": 1}, {}, None),
@@ -161,14 +114,14 @@ VARIANTS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any], Change | None]] 
     "loss=huber": ({}, {}, _with_force_loss(_huber)),
     "loss=lengths": ({}, {}, _with_force_loss(_lengths)),
     "loss=by-species": ({}, {}, _with_force_loss(_by_species)),
-    "muon": ({}, {}, _by_muon),
-    "muon,rate=0.02": ({}, {"learning_rate": 0.02}, _by_muon),
-    "muon,rate=0.04": ({}, {"learning_rate": 0.04}, _by_muon),
-    "muon,batch=2": ({}, {"batch": 2}, _by_muon),
-    "muon,features=32": ({"features": 32}, {}, _by_muon),
-    "muon,ema=0.999": ({}, {"ema": 0.999}, _by_muon),
-    "muon,loss=huber": ({}, {}, _both(_by_muon, _with_force_loss(_huber))),
-    "muon,schedule=late": ({}, {}, _both(_by_muon, _with_schedule(_late))),
+    "muon": ({}, MUON, None),
+    "muon,rate=0.02": ({}, {**MUON, "learning_rate": 0.02}, None),
+    "muon,rate=0.04": ({}, {**MUON, "learning_rate": 0.04}, None),
+    "muon,batch=2": ({}, {**MUON, "batch": 2}, None),
+    "muon,features=32": ({"features": 32}, MUON, None),
+    "muon,ema=0.999": ({}, {**MUON, "ema": 0.999}, None),
+    "muon,loss=huber": ({}, MUON, _with_force_loss(_huber)),
+    "muon,schedule=late": ({}, MUON, _with_schedule(_late)),
     "lion,rate=0.001": ({}, {"learning_rate": 0.001}, _from_package("Lion")),
     "soap": ({}, {}, _from_package("SOAP", weight_decay=0.0)),
     "soap,rate=0.005": ({}, {"learning_rate": 0.005}, _from_package("SOAP", weight_decay=0.0)),

@@ -196,8 +196,15 @@ class StopError(Exception):
 
 @pytest.mark.parametrize(
     ("fatal", "more"),
-    [(3, {}), (12, {}), (18, {}), (22, {}), (15, {"objective": "score", "energy_weight": 0.0})],
-    ids=["first epoch", "end of an epoch", "second half", "near the end", "with noise"],
+    [
+        (3, {}),
+        (12, {}),
+        (18, {}),
+        (22, {}),
+        (15, {"objective": "score", "energy_weight": 0.0}),
+        (9, {"optimiser": "muon"}),
+    ],
+    ids=["first epoch", "end of an epoch", "second half", "near the end", "with noise", "with Muon"],
 )
 def test_a_kill_changes_nothing(
     fatal: int, more: dict[str, object], release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from saltern.config import TrainSpec
+from saltern.config import TrainConfig, TrainSpec
 from saltern.learning.curve import Curve, Row
 from saltern.learning.dataset import Example, Examples, collate
 from saltern.learning.facts import charges, check, elements, permittivities
 from saltern.learning.group import ALONE, Group
 from saltern.learning.loss import errors_of, fit_shifts, loss_of
+from saltern.learning.muon import Muon
 from saltern.learning.noise import Noise
 from saltern.learning.pairs import fit_pairs
 from saltern.learning.resampling import drawn, trajectories, units
@@ -44,7 +45,7 @@ OF_GROUP = {"train": {"processes"}}
 def train(
     release: Release, spec: TrainSpec, member: int, output: Path, curve: Path, what: str, group: Group = ALONE
 ) -> None:
-    """Train one committee member: Adam, a learning rate that rises and falls to zero along a cosine, averaged weights.
+    """Train one committee member: a learning rate that rises and falls to zero along a cosine, averaged weights.
 
     The loss is force_weight · mean (ΔF)² + energy_weight · mean (ΔE/N)² + stress_weight · mean (Δσ)² in eV and Å, of
     labels minus the baseline. Energies of the free atoms are fitted to the training frames by least squares, before
@@ -142,7 +143,7 @@ class _Training:
         self.losses = self._fit_pairs(frames, spec.student.r_max_A, member)
         fit_shifts(self.network, self.data, self.device, group)
         self.average = [weight.detach().clone() for weight in self.network.parameters()]
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=self.config.learning_rate, betas=BETAS)
+        self.optimisers = optimisers(self.network, self.config)
         self.sizes = self.data.composition.sum(axis=1)
         stepped = 0 if self.network.closed else len(self.data)
         self.batches = ShuffledShare(stepped, self.config.batch, seed, group, self.sizes.tolist())
@@ -203,14 +204,16 @@ class _Training:
 
     def _one_step(self, chosen: Sequence[int], mine: Sequence[Example]) -> float:
         """One step on a mini-batch, of which `mine` is this process's share."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self._learning_rate()
-        self.optimiser.zero_grad()
+        for optimiser in self.optimisers:
+            optimiser.zero_grad()
+            for group in optimiser.param_groups:
+                group["lr"] = self._learning_rate()
         own = self._share_of_gradients(chosen, mine)
         also = [own, time.process_time() - self.begun]
         loss, seconds = self.group.sum_gradients(list(self.network.parameters()), also)
         self.cpu_seconds = self.cpu_before + seconds
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         self.step += 1
         # the average must not remember the first, random weights longer than they deserve
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
@@ -257,7 +260,7 @@ class _Training:
             "identity": identity,
             "network": self.network.state_dict(),
             "average": self.average,
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "counts": (self.epoch, self.step, self.done, self.cpu_seconds),
             "losses": self.losses,
             "rows": [tuple(row) for row in self.rows],
@@ -272,12 +275,22 @@ class _Training:
         if state:
             self.network.load_state_dict(state["network"])
             self.average = [average.to(self.device) for average in state["average"]]
-            self.optimiser.load_state_dict(state["optimiser"])
+            for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
+                optimiser.load_state_dict(kept)
             self.epoch, self.step, self.done, self.cpu_before = state["counts"]
             self.losses = state["losses"]
             self.rows = [Row(*row) for row in state["rows"]]
             self.best.restore(state["best"], self.average)
         return list(self.rows)
+
+
+def optimisers(network: Network, config: TrainConfig) -> list[torch.optim.Optimizer]:
+    """What moves the weights: each is moved by one of them."""
+    matrices = network.matrices() if config.optimiser == "muon" else []
+    taken = {id(weight) for weight in matrices}
+    others = [weight for weight in network.parameters() if id(weight) not in taken]
+    adam = torch.optim.Adam(others, lr=config.learning_rate, betas=BETAS)
+    return [adam, Muon(matrices, config.learning_rate)] if matrices else [adam]
 
 
 def _kept(path: Path, identity: str) -> dict[str, Any]:

@@ -70,6 +70,15 @@ class Network(nn.Module):
         splines = {} if self.pair is None else {"pair.coefficients": self.pair.coefficients}
         return {**dict(self.named_parameters()), **splines}
 
+    def matrices(self) -> list[nn.Parameter]:
+        """Weights (..., row, column) that turn features into features; of networks of other packages none is known.
+
+        Not the readout and the embedding, of which each element has its own part.
+        """
+        if isinstance(self.body, Peer):
+            return []
+        return [weight for name, weight in self.body.named_parameters() if weight.ndim > 1 and name != "embedding"]
+
     def atomic(self, graph: Graph) -> Tensor:
         """What the readout gives for each atom, (atom,), before scale and shift."""
         return self.contributions(graph).sum(1)
