@@ -293,9 +293,11 @@ def test_a_checkpoint_of_another_training_is_not_taken_up(release: Release, tmp_
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 
 
-def test_members_differ(release: Release, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [{}, {"objective": "score", "energy_weight": 0.0}], ids=["forces", "score"])
+def test_members_differ(more: dict[str, object], release: Release, tmp_path: Path) -> None:
+    """And yet they are one committee, whatever noise each of them was given."""
     for member in (0, 1):
-        train(release, spec(epochs=1), member, tmp_path / f"{member}.safetensors", tmp_path / "c.csv", "train")
+        train(release, spec(epochs=1, **more), member, tmp_path / f"{member}.safetensors", tmp_path / "c.csv", "train")
     committee = Potential.load([tmp_path / "0.safetensors", tmp_path / "1.safetensors"])
     found = committee.evaluate(Batch.of(release.frames("test")), spread=True)
     assert found.spread is not None

@@ -175,6 +175,14 @@ class Examples(Sequence[Example]):
         for start in range(0, len(indices), TOGETHER):
             yield from self.get(indices[start : start + TOGETHER])
 
+    def as_sampled(self) -> Iterator[Example]:
+        """All of them without noise, in order, some in memory at a time."""
+        if not self._noise:
+            yield from self
+            return
+        for start in range(0, len(self), TOGETHER):
+            yield from self._make(self._frames.__getitems__(range(len(self))[start : start + TOGETHER]))
+
     def __getitem__(self, index: Any) -> Any:
         """One, or the list of a slice."""
         return self.get(range(len(self))[index]) if isinstance(index, slice) else self.get([index])[0]

@@ -249,10 +249,9 @@ class _Training:
         return network
 
     def closest(self) -> list[list[float]]:
-        """Shortest distances between elements in the training frames."""
-        # whatever the last epoch was, for a kill may have come after it
-        self.data.epoch = 0
-        return closest(self.network.species, ((e.vectors, e.species[e.first], e.species[e.second]) for e in self.data))
+        """Shortest distances between elements in the training frames, the same for all members of a committee."""
+        pairs = ((e.vectors, e.species[e.first], e.species[e.second]) for e in self.data.as_sampled())
+        return closest(self.network.species, pairs)
 
     def write(self, path: Path, identity: str) -> None:
         """Keep the state."""
