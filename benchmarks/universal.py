@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/universal.py DATA sevennet-0 --frames 4 --steps 12 --rate 0.001 --held-out 3
     OMP_NUM_THREADS=1 python benchmarks/universal.py DATA equivariant --frames 4 --steps 400 --seed 1
-    OMP_NUM_THREADS=1 python benchmarks/universal.py DATA gfn1-xtb --frames 160 --label cheap.npz
+    OMP_NUM_THREADS=1 python benchmarks/universal.py DATA GFN1-xTB --frames 160 --label cheap.npz
     OMP_NUM_THREADS=1 python benchmarks/universal.py DATA equivariant --frames 4 --steps 400 --first cheap.npz
 
 DATA as for benchmarks/learning.py; with `sevennet-0` PYTHON is that of an environment with sevenn (docs/backends.md).
@@ -36,7 +36,7 @@ STUDENTS: dict[str, dict[str, Any]] = {
     "equivariant": {},
     "sevennet-0": {"network": "sevennet", "start": "sevennet-0"},
 }
-TIGHT_BINDING = "gfn1-xtb"
+TIGHT_BINDING = "GFN1-xTB"
 
 
 def training(name: str, frames: Frames, steps: int, rate: float, seed: int) -> _Training:
