@@ -28,7 +28,7 @@ rule release:
     benchmark:
         "results/{campaign}/{level}/cost/release.tsv"
     wildcard_constraints:
-        level=one_of(LEVELS.keys() - PUBLISHED.keys()),
+        level=one_of(name for name in LEVELS if name not in PUBLISHED),
     conda:
         "../../envs/core.yaml"
     resources:

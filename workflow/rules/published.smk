@@ -23,7 +23,7 @@ rule published_potential:
     log:
         "results/{campaign}/{level}/logs/published/{member}.log",
     wildcard_constraints:
-        level=one_of(LEVELS.keys() - set(TRAINED)),
+        level=one_of(name for name in LEVELS if name not in TRAINED),
     localrule: True
     conda:
         "../../envs/core.yaml"

@@ -8,12 +8,13 @@ as of a job that was ended in the moment it was done, SLURM is asked for the job
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from saltern.errors import UserError
+from saltern.running import slurm
 
 Outcome = Literal["out of memory", "time limit", "preempted", "node failure", "requeued", "cancelled", "error"]
 """What ended an attempt; `requeued` is `scontrol requeue` by a person."""
@@ -34,9 +35,6 @@ _STATES: dict[str, Outcome] = {
     "NODE_FAIL": "node failure", "BOOT_FAIL": "node failure", "CANCELLED": "cancelled", "FAILED": "error",
 }  # fmt: skip
 """The same in SLURM's words for a job's state."""
-
-_AT_ONCE = 1000
-"""Jobs that SLURM's accounting is asked about in one command line."""
 
 _START = re.compile(r"^ *Command: .*--executor slurm-jobstep", re.MULTILINE)
 _WILDCARDS = re.compile(r"^ {4}wildcards: (.*)$", re.MULTILINE)
@@ -118,25 +116,9 @@ def _outcome(attempt: str) -> Outcome | Literal["done"] | None:
 
 def _states(jobs: Sequence[int]) -> dict[int, Outcome]:
     """What ended jobs that did not succeed, as far as SLURM remembers; empty where there is no SLURM."""
-    if not jobs or shutil.which("squeue") is None:
+    try:
+        told = slurm.states(jobs) if jobs else {}
+    except UserError:
         return {}
-    rows: list[str] = []
-    for start in range(0, len(jobs), _AT_ONCE):
-        numbers = ",".join(map(str, jobs[start : start + _AT_ONCE]))
-        accounted = _rows("sacct", "--allocations", "--parsable2", "--format", "JobIDRaw,State", "--jobs", numbers)
-        if accounted is None:
-            rows = _rows("squeue", "--me", "--states", "all", "--format", "%A|%T") or []
-            break
-        rows += accounted
-    told = (row.split("|") for row in rows)
     # "CANCELLED by 1000"
-    found = {int(job): _STATES[word] for job, state in told if (word := state.split()[0]) in _STATES}
-    return {job: found[job] for job in jobs if job in found}
-
-
-def _rows(*command: str) -> list[str] | None:
-    """What one of SLURM's commands lists, None when it cannot."""
-    if shutil.which(command[0]) is None:
-        return None
-    done = subprocess.run([*command, "--noheader"], check=False, capture_output=True, text=True)
-    return done.stdout.splitlines() if done.returncode == 0 else None
+    return {job: _STATES[word] for job, state in told.items() if (word := state.split()[0]) in _STATES}

@@ -6,11 +6,14 @@ import re
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from saltern.errors import UserError
+
+_AT_ONCE = 1000
+"""Jobs that SLURM's accounting is asked about in one command line."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,24 @@ def jobs(directory: Path, states: str | None = None) -> list[Job]:
         if match and Path(place).resolve() == directory.resolve():
             found[int(number)] = Job(int(number), state, match[1])
     return list(found.values())
+
+
+def states(numbers: Sequence[int]) -> dict[int, str]:
+    """The states of jobs, as far as SLURM remembers them; of its queue, which remembers minutes, without accounting.
+
+    Raises:
+        UserError: SLURM's commands are missing or it does not answer.
+    """
+    if shutil.which("squeue") is None:
+        raise UserError("squeue is not on PATH")
+    if _accounting_answers():
+        asked = ("sacct", "--allocations", "--noheader", "--parsable2", "--format", "JobIDRaw,State", "--jobs")
+        parts = [numbers[start : start + _AT_ONCE] for start in range(0, len(numbers), _AT_ONCE)]
+        answers = [_ask(*asked, ",".join(map(str, part))) for part in parts]
+    else:
+        answers = [_ask("squeue", "--me", "--noheader", "--states", "all", "--format", "%A|%T")]
+    told = dict(line.split("|") for answer in answers for line in answer.splitlines())
+    return {number: told[str(number)] for number in numbers if str(number) in told}
 
 
 def in_words(found: Iterable[Job]) -> str:
