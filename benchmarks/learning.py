@@ -29,10 +29,10 @@ import torch
 from saltern.config import StudentConfig, TrainConfig, TrainSpec
 from saltern.config.stages import BaselineConfig
 from saltern.frames import Array, Frames
-from saltern.learning.dataset import collate, examples
+from saltern.learning.dataset import Minibatch, collate, examples
 from saltern.learning.group import ALONE
 from saltern.learning.train import _Training
-from saltern.potentials import Batch, Potential, derivatives
+from saltern.potentials import Batch, Network, Potential, derivatives
 
 OURS: dict[str, dict[str, dict[str, Any]]] = {
     "equivariant": {"student": {}, "train": {"batch": 1}},
@@ -96,16 +96,20 @@ def training(arrays: dict[str, Array], told: Mapping[str, Any], seed: int, epoch
     return _Training(Held(train_frames), Held(nothing), spec, 0, ALONE)  # type: ignore[arg-type]
 
 
+def answers(network: Network, frames: Frames) -> Iterator[tuple[torch.Tensor, torch.Tensor, Minibatch]]:
+    """Energy (eV) and forces (eV/Å) that a network gives each frame, and the frame with its label."""
+    for example in examples(frames, "none", network.species, network.config.r_max_A, torch.float32):
+        batch = collate([example], torch.device("cpu"))
+        energy = network(batch.graph)
+        yield energy.detach(), derivatives(energy, batch.graph).forces, batch
+
+
 def errors(run: _Training, held_out: Frames) -> tuple[float, float]:
     """Force RMSE (meV/Å) and standard deviation of the energy error per atom (meV) on the held-out frames."""
-    network = run.averaged()
-    arguments = ("none", network.species, network.config.r_max_A, torch.float32)
     squares, energies = [], []
-    for example in examples(held_out, *arguments):
-        batch = collate([example], run.device)
-        energy = network(batch.graph)
-        squares.append(float((derivatives(energy, batch.graph).forces - batch.forces).square().mean()))
-        energies.append(float(energy.detach() - batch.energy) / len(example.species))
+    for energy, forces, batch in answers(run.averaged(), held_out):
+        squares.append(float((forces - batch.forces).square().mean()))
+        energies.append(float(energy - batch.energy) / len(forces))
     return 1000 * float(np.sqrt(np.mean(squares))), 1000 * float(np.std(energies))
 
 

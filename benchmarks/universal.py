@@ -21,16 +21,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from learning import Held, errors, frames_of, read
+from learning import Held, answers, errors, frames_of, read
 
 from saltern.config import StudentConfig, TbliteTeacher, TrainConfig, TrainSpec
 from saltern.config.stages import BaselineConfig
 from saltern.frames import Array, Frames
-from saltern.learning.dataset import collate, examples
 from saltern.learning.group import ALONE
 from saltern.learning.loss import fit_shifts
 from saltern.learning.train import _Training
-from saltern.potentials import derivatives
 
 STUDENTS: dict[str, dict[str, Any]] = {
     "equivariant": {},
@@ -72,25 +70,17 @@ def cheap_labels(name: str, frames: Frames) -> dict[str, Array]:
         from saltern.engines import Label, Question, make_engine
 
         engine = make_engine(TbliteTeacher(method=TIGHT_BINDING))
-        alone = map(frames.select, one_by_one(frames))
+        alone = (frames.select([index]) for index in range(len(frames)))
         questions = [Question(frame["numbers"], frame["positions"], frame["cell"][0], 0) for frame in alone]
         for answer in engine.answers(questions, range(len(questions)), Path()):
             assert isinstance(answer, Label)
             energies.append(answer.energy)
             forces.append(answer.forces)
     else:
-        network = training(name, frames, 1, 0.0, 0).network
-        for example in examples(frames, "none", network.species, network.config.r_max_A, torch.float32):
-            batch = collate([example], torch.device("cpu"))
-            energy = network(batch.graph)
-            energies.append(float(energy.detach()))
-            forces.append(derivatives(energy, batch.graph).forces.detach().numpy().astype(float))
+        for energy, found, _ in answers(training(name, frames, 1, 1.0, 0).network, frames):
+            energies.append(float(energy))
+            forces.append(found.detach().numpy().astype(float))
     return {"energy": np.array(energies), "forces": np.concatenate(forces)}
-
-
-def one_by_one(frames: Frames) -> list[list[int]]:
-    """Every frame by itself."""
-    return [[index] for index in range(len(frames))]
 
 
 def evenly(indices: Array, count: int) -> Array:
