@@ -60,7 +60,7 @@ def browser(tmp_path_factory):
 @pytest.fixture(scope="module")
 def opened(browser, data, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
-    build(data, path)
+    build(data, path, path.with_name("figures"))
     browser.get("about:blank")
     # what the browser's own start page did
     browser.get_log("performance")
@@ -134,10 +134,8 @@ def test_system_and_solvent_are_chosen(opened):
 def test_ions_without_solvent_are_shown_as_a_film(opened, data, tmp_path):
     """Three frames: the last one is shown, the slider goes to any, and playing ends at the end."""
     assert not opened.find_element("css selector", "#viewer .film").is_displayed()
-    (last,) = data.levels[0].films[0]
-    ions = [replace(last, time=t, positions=last.positions + t, solvent=~np.ones_like(last.solvent)) for t in (0, 5, 9)]
     path = tmp_path / "film.html"
-    build(replace(data, levels=(replace(data.levels[0], films=(tuple(ions),)),)), path)
+    build(with_film(data), path, tmp_path / "figures")
     opened.get(path.as_uri())
     canvas, slider = (
         opened.find_element("css selector", f"#viewer {name}") for name in ("canvas", "input[type=range]")
@@ -154,6 +152,14 @@ def test_ions_without_solvent_are_shown_as_a_film(opened, data, tmp_path):
         time.sleep(0.1)
     assert pixels(opened)["sum"] == end
     assert opened.find_element("css selector", "#viewer .film button").text == "▶"
+
+
+def with_film(data):
+    """The same with three frames of ions alone."""
+    level = data.levels[0]
+    (last,) = level.films[0]
+    ions = [replace(last, time=t, positions=last.positions + t, solvent=~np.ones_like(last.solvent)) for t in (0, 5, 9)]
+    return replace(data, levels=(replace(level, films=(tuple(ions),)),))
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -186,7 +192,7 @@ def luminance(colour):
 
 def test_without_scripts_there_are_pictures(opened, data, tmp_path):
     path = tmp_path / "report.html"
-    build(data, path)
+    build(data, path, tmp_path / "figures")
     opened.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     opened.get(path.as_uri())
     opened.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
@@ -194,3 +200,25 @@ def test_without_scripts_there_are_pictures(opened, data, tmp_path):
     assert len(pictures) == len(data.systems)
     assert all(p.is_displayed() for p in pictures)
     assert not opened.find_element("css selector", "#viewer canvas").is_displayed()
+
+
+def test_figures_are_files_that_stand_alone(opened, data, tmp_path):
+    """Every figure of the page, in the colours of its light form; a film moves."""
+    build(with_film(data), tmp_path / "report.html", tmp_path / "figures")
+    names = {path.stem for path in (tmp_path / "figures").iterdir()}
+    opened.get((tmp_path / "report.html").as_uri())
+    shown = {svg.get_attribute("data-name") for svg in opened.find_elements("css selector", "svg.figure")}
+    film = f"film-{data.levels[0].name}-{data.levels[0].films[0][0].system}"
+    assert names == shown | {film}
+    opened.get((tmp_path / f"figures/rdf-atoms-{data.systems[0].id}-O-O.svg").as_uri())
+    assert opened.execute_script(INK_OF_TEXT) == "rgb(26, 32, 38)"
+    opened.get((tmp_path / f"figures/{film}.svg").as_uri())
+    assert [opened.execute_script(SEEN_AT, seconds) for seconds in (0.1, 0.3, 0.6)] == [["0 ps"], ["5 ps"], ["9 ps"]]
+
+
+INK_OF_TEXT = "return getComputedStyle(document.querySelector('g text, text')).fill"
+SEEN_AT = """
+const svg = document.documentElement; svg.pauseAnimations(); svg.setCurrentTime(arguments[0]);
+const seen = [...svg.querySelectorAll('text')].filter((t) => getComputedStyle(t).visibility == 'visible');
+return seen.map((t) => t.textContent)
+"""

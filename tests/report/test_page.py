@@ -61,7 +61,7 @@ def test_nothing_is_fetched(tags, page):
 
 
 def test_page_is_light_and_the_same_twice(data, page, tmp_path):
-    build(data, tmp_path / "a" / "report.html")
+    build(data, tmp_path / "a" / "report.html", tmp_path / "figures")
     assert (tmp_path / "a" / "report.html").read_text(encoding="utf-8") == page
     assert len(page.encode()) < 1_000_000
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["report.html"]

@@ -1,5 +1,5 @@
 rule report:
-    """One page that needs no network, and the same in a few lines of text."""
+    """One page that needs no network, its figures as files, and the same in a few lines of text."""
     input:
         systems="results/{campaign}/systems.tsv",
         datasets=expand("results/{{campaign}}/{level}/dataset", level=LEVELS),
@@ -11,6 +11,7 @@ rule report:
     output:
         page=report("results/{campaign}/report.html", caption="../report/report.rst", category="Report"),
         summary="results/{campaign}/summary.txt",
+        figures=directory("results/{campaign}/figures"),
     log:
         "results/{campaign}/logs/report.log",
     conda:
@@ -21,5 +22,5 @@ rule report:
         levels=" ".join(LEVELS),
         temperatures=temperatures(),
     shell:
-        "saltern report results/{wildcards.campaign} {output.page} {output.summary} --levels {params.levels}"
+        "saltern report results/{wildcards.campaign} {output.page} {output.summary} {output.figures} --levels {params.levels}"
         " {params.temperatures} 2>&1 | tee {log}"

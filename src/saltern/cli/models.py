@@ -76,10 +76,11 @@ def add_to(commands: Any) -> None:
     add_spec(observe)
     observe.set_defaults(run=_observe)
 
-    report = commands.add_parser("report", help="one page of results, and the same in a few lines of text")
+    report = commands.add_parser("report", help="one page of results, its figures, and the same in a few lines of text")
     report.add_argument("results", type=Path, help="directory of the campaign's results")
     report.add_argument("page", type=Path, help="the page (.html)")
     report.add_argument("summary", type=Path, help="the lines (.txt)")
+    report.add_argument("figures", type=Path, help="directory of the page's figures and of films of its frames (.svg)")
     report.add_argument("--levels", nargs="+", required=True, metavar="LEVEL")
     report.add_argument(
         "--temperatures",
@@ -231,6 +232,6 @@ def _report(options: argparse.Namespace) -> None:
     from saltern.store import whole_file
 
     data = gather(options.results, options.levels, dict(options.temperatures))
-    build(data, options.page)
+    build(data, options.page, options.figures)
     with whole_file(options.summary) as temporary:
         temporary.write_text(f"{summary(data)}report: {options.page}\n", encoding="utf-8")

@@ -347,8 +347,8 @@ def _inline(svg: str, key: str, label: str) -> str:
         svg = svg.replace(_series(number), f"var(--s{number})")
     width, height = (float(text) for text in size.groups())
     head = (
-        f'<svg class="figure" role="img" aria-label="{escape(label)}" viewBox="0 0 {width:.0f} {height:.0f}" '
-        f'style="max-width:{1.55 * width:.0f}px">'
+        f'<svg class="figure" role="img" data-name="{escape(key)}" aria-label="{escape(label)}" '
+        f'viewBox="0 0 {width:.0f} {height:.0f}" style="max-width:{1.55 * width:.0f}px">'
     )
     return re.sub(r"\s*\n\s*", "\n", head + svg[svg.index(">") + 1 :])
 

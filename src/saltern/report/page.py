@@ -12,6 +12,7 @@ from typing import Any
 from saltern.report import figures, snapshot, words
 from saltern.report.data import LevelData, ReportData, Snapshot
 from saltern.report.experiment import experiment
+from saltern.report.pictures import draw
 from saltern.store import whole_file
 
 COMPARED = ("self-diffusion", "coordination number")
@@ -22,10 +23,12 @@ _PICTURED_ATOMS = 1500
 """Atoms in all pictures for print together."""
 
 
-def build(data: ReportData, path: Path) -> None:
-    """Write the page to `path`; the same data gives the same bytes."""
+def build(data: ReportData, path: Path, pictures: Path) -> None:
+    """Write the page to `path`, and its figures as files into a directory; the same data gives the same bytes."""
+    page = render(data)
+    draw(data, page, pictures)
     with whole_file(path) as temporary:
-        temporary.write_text(render(data), encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8")
 
 
 def render(data: ReportData) -> str:
@@ -116,15 +119,15 @@ def _view(data: ReportData, level: LevelData) -> dict[str, Any]:
     }
     accuracy = []
     if level.force_parity:
-        accuracy.append(figures.force_parity(f"fp-{suffix}", level.force_parity))
-        accuracy.append(figures.force_errors(f"fe-{suffix}", level.force_parity))
+        accuracy.append(figures.force_parity(f"forces-{suffix}", level.force_parity))
+        accuracy.append(figures.force_errors(f"force-errors-{suffix}", level.force_parity))
     if level.calibration and level.calibration.bins:
-        accuracy.append(figures.calibration(f"cal-{suffix}", level.calibration))
+        accuracy.append(figures.calibration(f"spread-{suffix}", level.calibration))
     if level.energy_parity:
         coloured = [(p, salts[data.system(p.group).salt]) for p in level.energy_parity]
-        accuracy.append(figures.energy_parity(f"ep-{suffix}", coloured))
+        accuracy.append(figures.energy_parity(f"energies-{suffix}", coloured))
     if level.learning:
-        accuracy.append(figures.learning_curves(f"lc-{suffix}", level.learning))
+        accuracy.append(figures.learning_curves(f"learning-{suffix}", level.learning))
     return {
         "level": level,
         "suffix": f"-{suffix}" if len(data.levels) > 1 else "",
@@ -132,8 +135,8 @@ def _view(data: ReportData, level: LevelData) -> dict[str, Any]:
         "accuracy": accuracy,
         "salts": {salt or "pure solvent": number % figures.SERIES for salt, number in salts.items()},
         "growth": [
-            figures.growth(f"gr-{suffix}-{n}", data.system(row.system).label, row)
-            for n, row in enumerate(level.growth)
+            figures.growth(f"growth-{suffix}-{row.system}", data.system(row.system).label, row)
+            for row in level.growth
             if row.seen
         ],
         "structure": _structure(data, level, suffix),
@@ -151,7 +154,7 @@ def _structure(data: ReportData, level: LevelData, suffix: str) -> list[dict[str
     """g(r) by electrolyte: one panel a pair, temperatures and system repeats laid over each other."""
     shown = []
     electrolytes = _grouped((data.system(curve.system).electrolyte, curve) for curve in level.curves)
-    for order, (electrolyte, curves) in enumerate(electrolytes.items()):
+    for electrolyte, curves in electrolytes.items():
         systems = sorted({c.system for c in curves}, key=lambda s: (data.system(s).temperature, s))
         colours = {system: number for number, system in enumerate(systems)}
         coldest = data.system(systems[0])
@@ -163,7 +166,7 @@ def _structure(data: ReportData, level: LevelData, suffix: str) -> list[dict[str
             ]
             mark = next((k.value for k in known if k is not None), None)
             layers = [(c, colours[c.system]) for c in sorted(of_pair, key=lambda c: colours[c.system])]
-            key = f"rdf-{suffix}-{order}-{len(panels)}"
+            key = f"rdf-{suffix}-{systems[0]}-{pair}"
             teacher = [row for row in level.likeness if row.system in systems and "-".join(row.pair) == pair]
             panels.append(figures.radial_distributions(key, pair.replace("-", "–"), layers, mark, teacher))
         legend = [(number % figures.SERIES, f"{data.system(s).temperature:g} K") for s, number in colours.items()]
@@ -175,9 +178,9 @@ def _mean_forces(data: ReportData, level: LevelData, suffix: str) -> list[dict[s
     """Potentials of mean force by system, one panel a pair."""
     shown = []
     by_system = _grouped((c.system, c) for c in level.mean_forces if len(c.r))
-    for order, (system, curves) in enumerate(by_system.items()):
-        keys = (f"pmf-{suffix}-{order}-{number}" for number in range(len(curves)))
-        panels = [figures.mean_force(key, "–".join(curve.pair), curve) for key, curve in zip(keys, curves, strict=True)]
+    for system, curves in by_system.items():
+        key = f"pmf-{suffix}-{system}"
+        panels = [figures.mean_force("-".join((key, *c.pair)), "–".join(c.pair), c) for c in curves]
         shown.append({"title": data.system(system).label, "panels": panels})
     return shown
 
@@ -185,9 +188,9 @@ def _mean_forces(data: ReportData, level: LevelData, suffix: str) -> list[dict[s
 def _at_rest(level: LevelData, suffix: str) -> list[str]:
     """Crystals of each salt, then two ions alone, one panel a pair."""
     by_salt = _grouped((row.salt, row) for row in level.crystals)
-    panels = [figures.crystals(f"cr-{suffix}-{n}", salt, rows) for n, (salt, rows) in enumerate(by_salt.items())]
-    alone = enumerate(pair.curve for pair in level.ion_pairs)
-    return panels + [figures.mean_force(f"ip-{suffix}-{n}", "–".join(curve.pair), curve) for n, curve in alone]
+    panels = [figures.crystals(f"crystals-{suffix}-{salt}", salt, rows) for salt, rows in by_salt.items()]
+    alone = [pair.curve for pair in level.ion_pairs]
+    return panels + [figures.mean_force("-".join(("alone", suffix, *c.pair)), "–".join(c.pair), c) for c in alone]
 
 
 def _comparisons(data: ReportData, level: LevelData, suffix: str) -> list[str]:
@@ -198,7 +201,7 @@ def _comparisons(data: ReportData, level: LevelData, suffix: str) -> list[str]:
         for species, of_species in _grouped((r.species, r) for r in rows).items():
             title = f"{quantity[0].upper()}{quantity[1:]}, {species.replace('-', '–')}"
             named = [(data.system(r.system).label.replace(" mol/kg", " m"), r) for r in of_species]
-            key = f"cmp-{suffix}-{len(found)}"
+            key = f"{_slug(quantity)}-{suffix}-{species}"
             found.append(figures.comparison(key, title, words.unit(of_species[0].unit) or "neighbours", named))
     return found
 
@@ -218,7 +221,8 @@ def _by_temperature(data: ReportData, level: LevelData, suffix: str) -> list[str
             if lines:
                 title = f"{quantity[0].upper()}{quantity[1:]}, {species.replace('-', '–')}"
                 unit = words.unit(of_species[0].unit) or "neighbours"
-                found.append(figures.by_temperature(f"temp-{suffix}-{len(found)}", title, unit, lines))
+                key = f"{_slug(quantity)}-over-temperature-{suffix}-{species}"
+                found.append(figures.by_temperature(key, title, unit, lines))
     return found
 
 

@@ -17,6 +17,8 @@ BOND_FACTOR = 1.25
 """Two atoms of a molecule are bonded within this times the sum of their covalent radii."""
 TURN = (-0.35, 0.55)
 """Tilt and turn in radians at which a cell is first shown; viewer.js starts from it too."""
+FRAME_S = 0.24
+"""Seconds for which a frame of a film is seen."""
 
 
 def snapshot(frames: Frames, index: int = -1) -> Snapshot:
@@ -87,21 +89,53 @@ def drawn(film: Sequence[Snapshot], label: str) -> dict[str, Any]:
 
 def picture(snapshot: Snapshot, description: str, heavy_only: bool = False) -> str:
     """The same view as a small SVG, for print and for browsers without scripts."""
+    return _svg([snapshot], description, [_content(snapshot, heavy_only)])
+
+
+def film(shown: Sequence[Snapshot], description: str) -> str:
+    """Snapshots of one box by turns, over and over, as an SVG; where nothing moves, the last one is seen.
+
+    The time is written beside each.
+    """
+    place = 0.97 * _half(shown)
+    frames = []
+    for number, frame in enumerate(shown):
+        last = number == len(shown) - 1
+        # hidden, visible, hidden; the first and the last one have nothing before and after them
+        turns = [(0.0, "hidden")] * (number > 0) + [(number / len(shown), "visible")]
+        turns += [((number + 1) / len(shown), "hidden")] * (not last)
+        animate = (
+            f'<animate attributeName="visibility" calcMode="discrete" repeatCount="indefinite" '
+            f'dur="{FRAME_S * len(shown):g}s" values="{";".join(value for _, value in turns)}" '
+            f'keyTimes="{";".join(f"{time:.4f}" for time, _ in turns)}"/>'
+        )
+        told = f'<text x="{-place:.1f}" y="{-0.93 * place:.1f}" font-size="{place / 14:.2f}">{frame.time:.0f} ps</text>'
+        visibility = "visible" if last else "hidden"
+        frames.append(f'<g visibility="{visibility}">{animate}{told}{_content(frame, False)}</g>')
+    return _svg(shown, description, frames)
+
+
+def _svg(shown: Sequence[Snapshot], description: str, content: Sequence[str]) -> str:
+    """The cell of snapshots with what is drawn in it."""
     from html import escape
 
-    looks = elements([snapshot])
-    middle = snapshot.cell.sum(axis=0) / 2
-    rotation = _rotation(*TURN)
-    kept = np.flatnonzero((not heavy_only) | (snapshot.numbers != 1) | ~snapshot.solvent)
-    points = (snapshot.positions[kept] - middle) @ rotation.T
-    corners = (
-        np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) @ snapshot.cell - middle
-    ) @ rotation.T
-    half = float(max(np.abs(corners[:, :2]).max(), np.abs(points[:, :2]).max())) + 1.0
+    half, corners = _half(shown), _corners(shown[-1])
     edges = [(a, b) for a in range(8) for b in range(a + 1, 8) if (a ^ b) in (1, 2, 4)]
     box = "".join(
         f"M{corners[a, 0]:.1f} {-corners[a, 1]:.1f}L{corners[b, 0]:.1f} {-corners[b, 1]:.1f}" for a, b in edges
     )
+    return (
+        f'<svg class="cellview" role="img" aria-label="{escape(description)}" '
+        f'viewBox="{-half:.1f} {-half:.1f} {2 * half:.1f} {2 * half:.1f}">'
+        f'<path class="box" d="{box}"/>{"".join(content)}</svg>'
+    )
+
+
+def _content(snapshot: Snapshot, heavy_only: bool) -> str:
+    """Bonds and atoms, the nearest last."""
+    looks = elements([snapshot])
+    kept = np.flatnonzero((not heavy_only) | (snapshot.numbers != 1) | ~snapshot.solvent)
+    points = _turned(snapshot, snapshot.positions[kept])
     place = np.full(len(snapshot.numbers), -1)
     place[kept] = np.arange(len(kept))
     ends = place[snapshot.bonds]
@@ -115,11 +149,25 @@ def picture(snapshot: Snapshot, description: str, heavy_only: bool = False) -> s
         for i in np.argsort(points[:, 2])
         for z in [int(snapshot.numbers[kept[i]])]
     )
-    return (
-        f'<svg class="cellview" role="img" aria-label="{escape(description)}" '
-        f'viewBox="{-half:.1f} {-half:.1f} {2 * half:.1f} {2 * half:.1f}">'
-        f'<path class="box" d="{box}"/><path class="sticks" d="{sticks}"/><g class="atoms">{circles}</g></svg>'
-    )
+    bonds = f'<path class="sticks" d="{sticks}"/>' if sticks else ""
+    return f'{bonds}<g class="atoms">{circles}</g>'
+
+
+def _half(shown: Sequence[Snapshot]) -> float:
+    """Half the width and height of the view, so that all is in it."""
+    seen = [points[:, :2] for s in shown for points in (_corners(s), _turned(s, s.positions))]
+    return float(np.abs(np.concatenate(seen)).max()) + 1.0
+
+
+def _corners(snapshot: Snapshot) -> Array:
+    """Corners of the cell as they are seen, (8, 3)."""
+    return _turned(snapshot, np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) @ snapshot.cell)
+
+
+def _turned(snapshot: Snapshot, positions: Array) -> Array:
+    """Positions about the middle of the cell, turned as it is first shown."""
+    turned: Array = (positions - snapshot.cell.sum(axis=0) / 2) @ _rotation(*TURN).T
+    return turned
 
 
 def _drawn_radius(covalent: float, solvent: bool) -> float:
