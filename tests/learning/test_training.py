@@ -202,9 +202,9 @@ class StopError(Exception):
         (18, {}),
         (22, {}),
         (15, {"objective": "score", "energy_weight": 0.0}),
-        (9, {"optimiser": "muon"}),
+        (9, {"optimiser": "adam"}),
     ],
-    ids=["first epoch", "end of an epoch", "second half", "near the end", "with noise", "with Muon"],
+    ids=["first epoch", "end of an epoch", "second half", "near the end", "with noise", "with Adam"],
 )
 def test_a_kill_changes_nothing(
     fatal: int, more: dict[str, object], release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

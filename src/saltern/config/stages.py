@@ -279,9 +279,9 @@ class TrainConfig(Section):
     not what is trained, so a change trains nothing again."""
     learning_rate: float = Field(0.01, gt=0)
     """Largest learning rate."""
-    optimiser: Literal["adam", "muon"] = "adam"
-    """`adam`: Adam for all weights, as networks of other packages have it either way; `muon`: for matrices momentum
-    that is made orthogonal (Jordan and others 2024), and Adam for the rest. docs/results/learning.md compares them."""
+    optimiser: Literal["muon", "adam"] = "muon"
+    """`muon`: for matrices momentum that is made orthogonal (Jordan and others 2024), and Adam for the rest; `adam`:
+    Adam for all weights, as networks of other packages have it either way. docs/results/learning.md compares them."""
     ema: float = Field(0.99, ge=0, lt=1)
     """Decay of the moving average of the weights; the average is what is saved."""
     force_weight: float = Field(100.0, ge=0)
