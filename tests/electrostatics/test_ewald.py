@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from scipy.special import erfc
 from torch import Tensor
 
 from saltern.electrostatics import Coulomb, ewald, loops, screened_coulomb
@@ -167,6 +168,33 @@ def test_replicas_at_once_are_the_same_as_one_by_one() -> None:
     for index, positions in enumerate(several):
         one = Coulomb(*(part[index] for part in together))
         assert_same(one, screened_coulomb(positions, charges, TRICLINIC, 78.3), 1e-14)
+
+
+@pytest.mark.parametrize("apart", [0.02, 0.2, 0.7, 1.1, 1.9, 2.5])
+def test_ions_that_nearly_touch_obey_coulombs_law(apart: float) -> None:
+    """Below the first interval of the table, at its edge and in it: what another ion adds at a distance is smooth."""
+    cell = 12 * torch.eye(3, dtype=torch.float64)
+    charges = torch.tensor([1.0, -1.0], dtype=torch.float64)
+    positions = torch.tensor([[0, 0, 0], [apart, 0, 0]], dtype=torch.float64)
+    found = screened_coulomb(positions, charges, cell, 1.0, splitting=0.6)
+    other = screened_coulomb(positions, charges, cell, 1.0, splitting=1.5)
+    assert found.energy.item() == pytest.approx(other.energy.item(), abs=1e-9)
+    torch.testing.assert_close(found.forces, other.forces, rtol=1e-11, atol=1e-9)
+    assert found.forces[0, 0].item() == pytest.approx(COULOMB / apart**2, rel=0.05)
+
+
+def test_the_table_of_the_compiled_loops_is_erfc() -> None:
+    """Values to rounding, slopes nearly so: in the middle of every interval and at both of its ends."""
+    table = loops.screening()
+    width = loops.LOWEST * 2.0 ** np.repeat(np.arange(loops.OCTAVES), loops.STEPS) / loops.STEPS
+    for place in (-0.5, -0.2, 0.0, 0.3, 0.5):
+        u = place * width
+        y = table[:, 0] + u
+        value = sum(table[:, 1 + n] * u**n for n in range(loops.ORDER))
+        slope = sum(n * table[:, 1 + n] * u ** (n - 1) for n in range(1, loops.ORDER))
+        bare = erfc(np.sqrt(y)) / np.sqrt(y)
+        np.testing.assert_allclose(value, bare, rtol=1e-13, atol=1e-14)
+        np.testing.assert_allclose(slope, -(bare + 2 / np.sqrt(np.pi) * np.exp(-y)) / (2 * y), rtol=1e-11, atol=1e-12)
 
 
 def test_many_ions_in_chunks_are_a_repeated_small_box() -> None:
