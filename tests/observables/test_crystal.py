@@ -166,6 +166,22 @@ def test_crystals_of_simulations_are_measured_with_their_time_and_their_lattice(
     assert entry["reflections"]["111"]["value"]["value"] > 1.5
 
 
+def test_structure_is_that_of_the_solution_before_a_crystal_grows():
+    """Of 6 + 14 + 20 ps; where there is a crystal from the start, of all the time."""
+    runs = [growing(12, 0), growing(28, 1), growing(None, 2)]
+    cut = [run.select(range(n)) for run, n in zip(runs, (12, 28, 40), strict=True)]
+    properties = ["rdf", "pmf", "coordination"]
+    runs, cut = ([run.with_arrays(permittivity=np.full(len(run), 72.0)) for run in group] for group in (runs, cut))
+    found = measure(runs, [*properties, "crystal"], 0.1, 5, contact_A=CONTACT)
+    assert found["crystal"][0]["solution"] == {"value": 5.5 + 13.5 + 19.5, "error": None, "unit": "ps"}
+    solution, everything = (measure(group, properties, 0.1, 5) for group in (cut, runs))
+    assert {name: found[name] for name in properties} == {name: solution[name] for name in properties}
+    assert found["rdf"] != everything["rdf"]
+    seeded = measure([growing(0, 0), growing(0, 1)], ["rdf", "crystal"], 0.1, 5, contact_A=CONTACT)
+    assert seeded["crystal"][0]["solution"]["value"] is None
+    assert seeded["rdf"] == measure([growing(0, 0), growing(0, 1)], ["rdf"], 0.1, 5)["rdf"]
+
+
 def test_ions_that_touch_are_told_by_the_first_minimum():
     positions, charges, cell = rocksalt(3)
     noise = np.random.default_rng(6).normal(scale=0.25, size=(20, *positions.shape))

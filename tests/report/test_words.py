@@ -1,9 +1,12 @@
 """Numbers and names as they are printed."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from saltern.report import words
-from saltern.report.data import Measured
+from saltern.report.data import Growth, Measured
 
 
 @pytest.mark.parametrize(
@@ -35,3 +38,9 @@ def test_durations_are_short(seconds, printed):
 )
 def test_species_have_their_indices(name, printed):
     assert words.species(name) == printed
+
+
+def test_structure_before_a_crystal_grew_is_told():
+    grown = Growth("x", 1.0, (np.array([0, 4, 12, 13]),), 1, 1.5)
+    assert words.grown(grown).endswith("13.0 in the last tenth; g(r) is that of the 1.5 ps before one grew")
+    assert "g(r)" not in words.grown(replace(grown, solution=None))

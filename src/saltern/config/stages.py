@@ -363,7 +363,7 @@ class SimulateConfig(Section):
 class ObserveConfig(Section):
     """Properties, each with an error bar."""
 
-    NUMERICS: ClassVar[int] = 1
+    NUMERICS: ClassVar[int] = 2
 
     properties: tuple[Literal["rdf", "coordination", "pmf", "crystal", "diffusion", "drift"], ...] = (
         "rdf",
@@ -372,7 +372,8 @@ class ObserveConfig(Section):
         "drift",
     )
     """What is measured; `pmf` is the potential of mean force of ions, with and without the screened Coulomb energy,
-    `crystal` how much of the ions is a crystal, and since when."""
+    `crystal` how much of the ions is a crystal, and since when. With it, the others that come of g(r) are those of the
+    solution, before a crystal grows."""
     rdf_bin_A: float = Field(0.05, gt=0, le=1)
     """Bin width of radial distribution functions (Å)."""
     blocks: int = Field(5, ge=2, le=100)

@@ -19,7 +19,7 @@ from saltern.observables.coordination import coordination_number, first_peak
 from saltern.observables.diffusion import Diffusion, diffusion, finite_size_correction, water_viscosity
 from saltern.observables.ions import ion_centres
 from saltern.observables.likeness import Likeness, likeness
-from saltern.observables.nucleation import Crystallisation, crystallisation
+from saltern.observables.nucleation import Crystallisation, before_growth, crystallisation
 from saltern.observables.pmf import mean_force
 from saltern.observables.rdf import RadialDistribution, radial_distribution
 from saltern.observables.trajectory import Trajectory
@@ -78,7 +78,9 @@ def measure(
         for each property a list or mapping; every number stands as {"value", "error", "unit"}, every curve as
         {"values", "error", "unit"}, with None where a number or its error is unknown. A "remark" says why a
         number is missing or should not be trusted. 'teacher', where a trajectory of it has two frames: for each pair
-        the teacher's g(r), 'heights' of both first peaks and what `likeness` says.
+        the teacher's g(r), 'heights' of both first peaks and what `likeness` says. With "crystal", g(r) and what comes
+        of it are those of the solution: of the frames before a crystal grows, where there are any; its 'solution' says
+        how long that is, and None is all the time.
 
     Replicas that stopped before their second frame are left out. Diffusion is measured in those that are at least
     half as long as the longest, and not at all where there is no solvent, which is what slows ions.
@@ -96,12 +98,17 @@ def measure(
         "replicas": len(replicas),
         "frames": sum(len(r) for r in replicas),
         "blocks": blocks,
-        "length": _number(sum((len(t) - 1) * t.interval for t in trajectories) / 1000, "ps"),
+        "length": _number(_length(trajectories), "ps"),
         "temperature": _number(temperature, "K"),
     }
+    crystal = (
+        _crystals(replicas[0], trajectories, blocks, crystal_every_ps, contact_A) if "crystal" in properties else None
+    )
+    solution = before_growth(trajectories, crystal, blocks) if crystal else trajectories
+    lasted = _length(solution) if _length(solution) < _length(trajectories) else None
     teacher = [frames for frames in teacher if len(frames) > 1]
     if teacher or {"rdf", "coordination", "pmf"} & set(properties):
-        curves = _pairs(trajectories, groups, rdf_bin_A, blocks)
+        curves = _pairs(solution, groups, rdf_bin_A, blocks)
         if "rdf" in properties:
             result["rdf"] = [_rdf_entry(*curve) for curve in curves]
         if "coordination" in properties:
@@ -116,14 +123,8 @@ def measure(
                 _teacher_entry(*curve, other) for curve, (_, _, other) in zip(curves, theirs, strict=True)
             ]
     if "crystal" in properties:
-        centres, signs = ion_centres(*(replicas[0].of(0, name) for name in ("numbers", "charges", "molecules")))
-        cations, anions = centres[signs > 0], centres[signs < 0]
-        result["crystal"] = []
-        if len(cations) and len(anions):
-            every = 1000 * crystal_every_ps
-            crystal = crystallisation(trajectories, cations, anions, blocks, every, contact_A)
-            names = [str(frames["trajectory"][0]) if "trajectory" in frames else "" for frames in replicas]
-            result["crystal"].append(_crystal_entry(crystal, names))
+        names = [str(frames["trajectory"][0]) if "trajectory" in frames else "" for frames in replicas]
+        result["crystal"] = [] if crystal is None else [_crystal_entry(crystal, names, lasted)]
     if "diffusion" in properties:
         followed = [g for g in groups if g.followed_as] if any(not g.charge for g in groups) else []
         result["diffusion"] = [_diffusion_entry(trajectories, g, blocks, temperature, viscosity_mPas) for g in followed]
@@ -159,6 +160,11 @@ def _trajectory(frames: Frames) -> Trajectory:
     if not np.allclose(gaps, gaps[0], rtol=1e-6, atol=1e-6) or gaps[0] <= 0:
         raise SalternError("the frames of a trajectory must be at equal distances in time")
     return replace(_still(frames), interval=float((times[-1] - times[0]) / (len(times) - 1)))
+
+
+def _length(trajectories: Sequence[Trajectory]) -> float:
+    """Of all together, in ps."""
+    return sum((len(t) - 1) * t.interval for t in trajectories) / 1000
 
 
 def _still(frames: Frames) -> Trajectory:
@@ -201,6 +207,17 @@ def _formula(numbers: Array) -> str:
     if counts == {"O": 1, "H": 2}:
         return "water"
     return "".join(f"{symbol}{count if count > 1 else ''}" for symbol, count in counts.items())
+
+
+def _crystals(
+    frames: Frames, trajectories: Sequence[Trajectory], blocks: int, every_ps: float, contact_A: float | None
+) -> Crystallisation | None:
+    """What there is of crystals of the cations and anions of some frames; nothing where there are no such ions."""
+    centres, signs = ion_centres(*(frames.of(0, name) for name in ("numbers", "charges", "molecules")))
+    cations, anions = centres[signs > 0], centres[signs < 0]
+    if not (len(cations) and len(anions)):
+        return None
+    return crystallisation(trajectories, cations, anions, blocks, 1000 * every_ps, contact_A)
 
 
 def _pairs(
@@ -279,8 +296,8 @@ def _pmf_entry(
     }
 
 
-def _crystal_entry(found: Crystallisation, replicas: Sequence[str]) -> dict[str, Any]:
-    """How much of the ions is a crystal, and since when."""
+def _crystal_entry(found: Crystallisation, replicas: Sequence[str], solution: float | None) -> dict[str, Any]:
+    """How much of the ions is a crystal, since when, and how long (ps) there was a solution before."""
     begun = [None if first is None else first / 1000 for first in found.first]
     return {
         "contact": _number(found.contact, "Å"),
@@ -290,6 +307,7 @@ def _crystal_entry(found: Crystallisation, replicas: Sequence[str]) -> dict[str,
         "lattice_constant": _number(found.constant, "Å"),
         "waiting_time": _number(Estimate(found.waiting.value / 1000, found.waiting.error / 1000), "ps"),
         "interval": _number(found.interval / 1000, "ps"),
+        "solution": _number(solution, "ps"),
         "replicas": [
             {
                 "replica": replica,

@@ -25,6 +25,9 @@ FARTHEST_CONTACT = 5.3
 """Å. Ions of the largest alkali halide, CsI, touch at 3.96 Å. Where the first minimum lies beyond this, it is that of
 ions with solvent between them, and those that touch were too rare to show."""
 
+EMBRYO = 2
+"""Octahedral ions that stay are a crystal that grows: a frame of a solution has one at most."""
+
 
 @dataclass(frozen=True)
 class Crystallisation:
@@ -115,6 +118,27 @@ def crystallisation(
         error,
         _reflections(k, factors, crystals, constant.value),
     )
+
+
+def before_growth(replicas: Sequence[Trajectory], found: Crystallisation, least: int) -> list[Trajectory]:
+    """Replicas as far as they are a solution: up to the frame from which on there are always `EMBRYO` octahedral ions.
+
+    Args:
+        replicas: those in which `found` was found.
+        found: what `crystallisation` says of them.
+        least: frames that a part must have to be kept.
+
+    Returns:
+        as many as have such a part; whole replicas where none does, as with a crystal from the start.
+    """
+    parts = []
+    for trajectory, seen in zip(replicas, found.orders, strict=True):
+        begun = first_lasting(seen.octahedral, EMBRYO)
+        frames = len(trajectory) if begun is None else round(begun * found.interval / trajectory.interval)
+        if frames >= least:
+            kept = replace(trajectory, positions=trajectory.positions[:frames], cells=trajectory.cells[:frames])
+            parts.append(kept)
+    return parts or list(replicas)
 
 
 def contact_distance(replicas: Sequence[Trajectory], cations: Array, anions: Array) -> float | None:

@@ -283,6 +283,8 @@ class Growth:
     """(frame,) cations in it, for each replica."""
     ended: int
     """Replicas that have a crystal at their end."""
+    solution: float | None = None
+    """Time in all replicas together before a crystal grew, ps, to which g(r) belongs; None where it is all the time."""
 
     @property
     def seen(self) -> bool:

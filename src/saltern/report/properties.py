@@ -100,6 +100,7 @@ def growths(system: SystemRow, measured: Mapping[str, Any]) -> list[Growth]:
             entry["interval"]["value"],
             tuple(np.array(run["solid"], dtype=np.int64) for run in entry["replicas"]),
             sum(run["crystal_since"]["value"] is not None for run in entry["replicas"]),
+            entry["solution"]["value"],
         )
         for entry in measured.get("crystal", [])
     ]

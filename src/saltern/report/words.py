@@ -51,9 +51,10 @@ def grown(found: Growth) -> str:
         return f"no crystal in {len(found.sizes)} replicas"
     first = over_replicas([float(sizes[0]) for sizes in found.sizes])
     last = over_replicas([float(sizes[-max(1, len(sizes) // 10) :].mean()) for sizes in found.sizes])
+    before = "" if found.solution is None else f"; g(r) is that of the {found.solution:g} ps before one grew"
     return (
         f"{found.ended} of {len(found.sizes)} replicas end with a crystal; cations in the largest one "
-        f"{plus_minus(first)} at first, {plus_minus(last)} in the last tenth"
+        f"{plus_minus(first)} at first, {plus_minus(last)} in the last tenth{before}"
     )
 
 
