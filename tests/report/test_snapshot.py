@@ -3,7 +3,7 @@
 import numpy as np
 
 from saltern.frames import Frames
-from saltern.report.snapshot import drawn, elements, picture, snapshot
+from saltern.report.snapshot import drawn, elements, off_middle, picture, snapshot
 
 CELL = np.array([[10.0, 0, 0], [3.0, 9.0, 0], [-2.0, 1.0, 11.0]])
 WATER = np.array([[0.0, 0, 0], [0.76, 0.59, 0], [-0.76, 0.59, 0]])
@@ -53,6 +53,14 @@ def test_atoms_that_cross_keep_their_place_in_the_crystal():
 def test_colours_are_those_of_jmol():
     found = elements([snapshot(broken_frame())])
     assert {z: e["colour"] for z, e in found.items()} == {1: "#ffffff", 8: "#ff0d0d", 11: "#ab5cf2"}
+
+
+def test_the_place_where_most_atoms_are_is_found_across_the_cells_faces():
+    rng = np.random.default_rng(0)
+    place = np.array([0.02, 0.97, 0.4])
+    many = np.concatenate([place + 0.05 * rng.normal(size=(80, 3)), rng.random((40, 3))])
+    shift = off_middle((many + rng.integers(-2, 3, many.shape)) @ CELL, CELL)
+    assert np.allclose((place @ CELL - shift) @ np.linalg.inv(CELL) % 1, 0.5, atol=0.03)
 
 
 def test_drawn_frame_is_centred_on_the_cell():

@@ -41,7 +41,7 @@ from saltern.report.properties import (
     mean_forces,
     property_rows,
 )
-from saltern.report.snapshot import snapshot
+from saltern.report.snapshot import off_middle, snapshot
 from saltern.store import ledger_of, open_release, read_frames, read_json, read_metadata, spaced_frames
 
 STAGES = ("compose", "sample", "label", "collect", "release", "train", "evaluate", "simulate", "audit", "observe")
@@ -190,7 +190,8 @@ def _film(
 ) -> tuple[Snapshot, ...]:
     """Frames of the replica with the largest crystal at its end, or else of the first one.
 
-    Of a box with solvent, that is large and mixed anyway, the last frame alone.
+    Of a box with solvent, that is large and mixed anyway, the last frame alone. A film is shifted so that most ions of
+    its last frame, and so a crystal, are in the middle of the cell.
     """
     files = {replica: path for path, entry in zip(paths, about, strict=True) for replica in entry["stopped"]}
     crystals = {run["replica"]: run["solid"][-1] for entry in measured.get("crystal", []) for run in entry["replicas"]}
@@ -199,6 +200,8 @@ def _film(
     if last.solvent.any():
         return (last,)
     frames = spaced_frames(files[replica], replica, FILM)
+    shift = off_middle(last.positions, last.cell)
+    frames = frames.with_arrays(positions=frames["positions"] - shift)
     return tuple(snapshot(frames, index) for index in range(len(frames)))
 
 

@@ -42,6 +42,13 @@ def snapshot(frames: Frames, index: int = -1) -> Snapshot:
     return Snapshot(system, time, numbers, placed, cell, _bonds(numbers, placed, member), ~ionic[member])
 
 
+def off_middle(positions: Array, cell: Array) -> Array:
+    """How far from the middle of the cell most atoms are, (3,) in Å, by the phases of the cell's longest waves."""
+    waves = np.exp(2j * np.pi * (positions @ np.linalg.inv(cell))).mean(axis=0)
+    shift: Array = (np.angle(waves) / (2 * np.pi) - 0.5) @ cell
+    return shift
+
+
 def _bonds(numbers: Array, positions: Array, member: Array) -> Array:
     """Pairs of bonded atoms, (bond, 2)."""
     from ase.data import covalent_radii
