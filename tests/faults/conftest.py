@@ -358,7 +358,7 @@ def small_disk() -> Iterator[Callable[[Path, int], Callable[[], Callable[[], Non
         subprocess.run(["umount", "--lazy", path], check=True)
 
 
-@dataclass
+@dataclass(eq=False)  # pytest keeps its plugins in a set
 class Table:
     """All faults of this run of pytest."""
 
