@@ -132,12 +132,13 @@ static void far(long ions, const double *fraction, const double *charge, long wa
 {
   const long vectors = (ions + LANES - 1) / LANES;
   vec *tables[3], *work = aligned_alloc(sizeof(vec), sizeof(vec) * 6 * vectors);
+  long largest[3];
   for (int axis = 0; axis < 3; axis++) {
-    const long n = most(waves, whole, axis);
-    tables[axis] = aligned_alloc(sizeof(vec), sizeof(vec) * 2 * vectors * (n + 1));
-    table(n, vectors, ions, fraction, axis, tables[axis]);
+    largest[axis] = most(waves, whole, axis);
+    tables[axis] = aligned_alloc(sizeof(vec), sizeof(vec) * 2 * vectors * (largest[axis] + 1));
+    table(largest[axis], vectors, ions, fraction, axis, tables[axis]);
   }
-  double(*factor)[8] = malloc(sizeof *factor * (most(waves, whole, 2) + 1));
+  double(*factor)[8] = malloc(sizeof *factor * (largest[2] + 1));
   vec *q = work, *xr = q + vectors, *xi = xr + vectors, *pull = xi + vectors; /* pull: three of them */
   memset(work, 0, sizeof(vec) * 6 * vectors);
   memcpy(q, charge, sizeof(double) * ions);
