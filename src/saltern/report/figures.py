@@ -33,6 +33,8 @@ from saltern.report.data import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+SCALE = 1.55
+"""Pixels for a unit (1/72 inch) of a figure at its largest."""
 SERIES = 8
 """Colours for series; the page defines --s0 to --s7."""
 _INK, _MUTED, _RULE = "#010101", "#020202", "#030303"
@@ -348,7 +350,7 @@ def _inline(svg: str, key: str, label: str) -> str:
     width, height = (float(text) for text in size.groups())
     head = (
         f'<svg class="figure" role="img" data-name="{escape(key)}" aria-label="{escape(label)}" '
-        f'viewBox="0 0 {width:.0f} {height:.0f}" style="max-width:{1.55 * width:.0f}px">'
+        f'viewBox="0 0 {width:.0f} {height:.0f}" style="max-width:{SCALE * width:.0f}px">'
     )
     return re.sub(r"\s*\n\s*", "\n", head + svg[svg.index(">") + 1 :])
 

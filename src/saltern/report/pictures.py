@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
-from saltern.report import snapshot
+from saltern.report import figures, snapshot
 from saltern.report.data import ReportData
 from saltern.store import whole_file
 
-FIGURE_SCALE, FILM_WIDTH = 1.55, 480
-"""Size at which they are first shown: pixels for a unit of a figure, as on the page, and of a film."""
+FILM_WIDTH = 480
+"""Pixels of a film when it is first shown; figures are as large as on the page."""
 
 
 def draw(data: ReportData, page: str, directory: Path) -> None:
@@ -23,10 +23,11 @@ def draw(data: ReportData, page: str, directory: Path) -> None:
         page: its HTML.
         directory: made if it is not there.
     """
+    style = files("saltern.report").joinpath("style.css").read_text(encoding="utf-8")
     directory.mkdir(parents=True, exist_ok=True)
     for name, svg in (*_figures(page), *_films(data)):
         with whole_file(directory / f"{name}.svg") as temporary:
-            temporary.write_text(_alone(svg), encoding="utf-8")
+            temporary.write_text(_alone(svg, style), encoding="utf-8")
 
 
 def _figures(page: str) -> Iterator[tuple[str, str]]:
@@ -45,16 +46,15 @@ def _films(data: ReportData) -> Iterator[tuple[str, str]]:
                 yield f"film-{level.name}-{shown[0].system}", snapshot.film(shown, description)
 
 
-def _alone(svg: str) -> str:
+def _alone(svg: str, style: str) -> str:
     """An element of the page as a file: with the styles of what is in it, and the colours of the page's light form."""
-    style = files("saltern.report").joinpath("style.css").read_text(encoding="utf-8")
     colours = dict(re.findall(r"(--[\w-]+): ([^;]+);", style[: style.index("@media")]))
     rules = "\n".join(re.findall(r"^\.(?:figure|cellview) [^{].*$", style, flags=re.M))
     cell = 'class="cellview"' in svg
     found = re.search(r'viewBox="(\S+) (\S+) (\S+) (\S+)"', svg)
     assert found is not None
     left, top, width, height = map(float, found.groups())
-    scale = FILM_WIDTH / width if cell else FIGURE_SCALE
+    scale = FILM_WIDTH / width if cell else figures.SCALE
     head, content = re.sub(r' style="max-width:[^"]*"', "", svg).split(">", 1)
     text = (
         f'{head} xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '

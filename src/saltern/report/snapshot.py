@@ -104,21 +104,17 @@ def film(shown: Sequence[Snapshot], description: str) -> str:
 
     The time is written beside each.
     """
-    place = 0.97 * _half(shown)
+    place, whole = 0.97 * _half(shown), FRAME_S * len(shown)
     frames = []
     for number, frame in enumerate(shown):
-        last = number == len(shown) - 1
-        # hidden, visible, hidden; the first and the last one have nothing before and after them
-        turns = [(0.0, "hidden")] * (number > 0) + [(number / len(shown), "visible")]
-        turns += [((number + 1) / len(shown), "hidden")] * (not last)
+        # each is seen at the start of its own round, all of which began before the film
         animate = (
-            f'<animate attributeName="visibility" calcMode="discrete" repeatCount="indefinite" '
-            f'dur="{FRAME_S * len(shown):g}s" values="{";".join(value for _, value in turns)}" '
-            f'keyTimes="{";".join(f"{time:.4f}" for time, _ in turns)}"/>'
+            f'<animate attributeName="visibility" values="visible;hidden" keyTimes="0;{1 / len(shown):.4f}" '
+            f'calcMode="discrete" dur="{whole:g}s" begin="{FRAME_S * number - whole:g}s" repeatCount="indefinite"/>'
         )
         told = f'<text x="{-place:.1f}" y="{-0.93 * place:.1f}" font-size="{place / 14:.2f}">{frame.time:.0f} ps</text>'
-        visibility = "visible" if last else "hidden"
-        frames.append(f'<g visibility="{visibility}">{animate}{told}{_content(frame, False)}</g>')
+        still = "visible" if frame is shown[-1] else "hidden"
+        frames.append(f'<g visibility="{still}">{animate}{told}{_content(frame, False)}</g>')
     return _svg(shown, description, frames)
 
 
