@@ -354,6 +354,7 @@ def test_files_that_are_not_campaigns_give_one_line(tmp_path: Path, content: str
         ("label", "batch", 9, None),
         ("student", "committee", 9, None),
         ("simulate", "replicas", 9, None),
+        ("simulate", "driver", "each", None),
     ],
 )
 def test_editing_a_section_changes_the_specification_of_its_stage_only(
@@ -363,6 +364,19 @@ def test_editing_a_section_changes_the_specification_of_its_stage_only(
     demo["levels"][0].setdefault(section, {})[key] = value
     after = Campaign.model_validate(demo).levels[0]
     assert {s for s in STAGES if before.spec(s) != after.spec(s)} == ({stage} if stage else set())
+
+
+def test_members_drive_in_turn(two: dict[str, Any]) -> None:
+    ions = two["levels"][1]
+    ions["student"] = {**ions.get("student", {}), "committee": 2}
+    ions["simulate"] = {"replicas": 5, "batch": 2}
+    assert Campaign.model_validate(two).levels[1].drivers() == {"r0000": 0, "r0001": 0, "r0002": 0}
+    ions["simulate"]["driver"] = "each"
+    assert Campaign.model_validate(two).levels[1].drivers() == {"r0000": 0, "r0001": 1, "r0002": 0}
+    ions["simulate"]["batch"] = 5
+    (line,) = lines(two)
+    assert "levels.1.simulate.driver: 'each' is not allowed; allowed: first where there are fewer jobs" in line
+    assert line.endswith("1 of up to `batch` replicas, than members, 2")
 
 
 def test_specifications_come_back(demo: dict[str, Any]) -> None:

@@ -123,6 +123,13 @@ def beginnings(wildcards, input):
     return [f"--start {file} {kelvin!r}" for file, kelvin in zip(input.candidates, kelvins, strict=True)]
 
 
+def replicas(wildcards):
+    """What says which replicas a job simulates and, where it is not the first, which member drives them."""
+    level = LEVELS[wildcards.level]
+    driver = level.drivers()[wildcards.chunk]
+    return interval(level.chunks()[wildcards.chunk]) + (f" --driver {driver}" if driver else "")
+
+
 def temperatures():
     """The option that says where systems were simulated at other temperatures than their own."""
     swept = {name: level.simulate.temperatures for name, level in LEVELS.items() if level.simulate.temperatures}

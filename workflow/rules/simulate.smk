@@ -20,7 +20,7 @@ rule simulate:
         mem_mb=growing(4000),
         runtime=growing(1440),
     params:
-        replicas=lambda wildcards: interval(LEVELS[wildcards.level].chunks()[wildcards.chunk]),
+        replicas=replicas,
         beginnings=beginnings,
         spec=spec("simulate"),
     shell:

@@ -48,7 +48,7 @@ def add_to(commands: Any) -> None:
     evaluate.set_defaults(run=_evaluate)
 
     simulate = commands.add_parser("simulate", help="molecular dynamics of some replicas of one or several systems")
-    simulate.add_argument("potentials", type=Path, nargs="+", help="the committee; the first member drives")
+    simulate.add_argument("potentials", type=Path, nargs="+", help="the committee")
     simulate.add_argument("output", type=Path, help="directory for the trajectories, a file for each --start")
     simulate.add_argument(
         "--start",
@@ -59,6 +59,13 @@ def add_to(commands: Any) -> None:
         help="a system's candidate frames, from which its replicas start, and the temperature; all run side by side",
     )
     simulate.add_argument("--replicas", type=interval, required=True, metavar="A:B", help="replicas A to B - 1")
+    simulate.add_argument(
+        "--driver",
+        type=int,
+        default=0,
+        metavar="N",
+        help="the member that drives, by its place among the potentials; the others are asked for their spread (0)",
+    )
     add_spec(simulate)
     simulate.set_defaults(run=_simulate)
 
@@ -153,12 +160,16 @@ def _simulate(options: argparse.Namespace) -> None:
     from saltern.potentials import Potential
 
     spec = parsed(SimulateSpec, options.spec)
-    simulations = [_simulation(Path(file), kelvin, options.output) for file, kelvin in options.start]
-    simulate(simulations, Potential.load(options.potentials, device=spec.simulate.device), spec, options.replicas)
+    files, driver = options.potentials, options.driver
+    if not 0 <= driver < len(files):
+        raise UserError(f"--driver: {driver} is not allowed; allowed: 0 to {len(files) - 1}, for so many potentials")
+    potential = Potential.load([files[driver], *files[:driver], *files[driver + 1 :]], device=spec.simulate.device)
+    simulations = [_simulation(Path(file), kelvin, options.output, driver) for file, kelvin in options.start]
+    simulate(simulations, potential, spec, options.replicas)
 
 
-def _simulation(file: Path, temperature: str, output: Path) -> Simulation:
-    """A system at a temperature, from its candidate frames."""
+def _simulation(file: Path, temperature: str, output: Path, driver: int) -> Simulation:
+    """A system at a temperature, from its candidate frames, and the committee's member that drives it."""
     from saltern.config import state_id
     from saltern.dynamics import Simulation, solute
     from saltern.store import read_frames, read_metadata
@@ -176,7 +187,7 @@ def _simulation(file: Path, temperature: str, output: Path) -> Simulation:
     # what is kept on the way stands beside the directory, which Snakemake empties before a job
     return Simulation(
         candidates,
-        about,
+        {**about, "driver": driver},
         output / f"{state}.h5",
         None if kelvin == own else kelvin,
         output.with_name(f"{output.name}-{state}.journal"),
@@ -186,25 +197,33 @@ def _simulation(file: Path, temperature: str, output: Path) -> Simulation:
 def _observe(options: argparse.Namespace) -> None:
     from saltern.config import ObserveSpec
     from saltern.observables import MEASURED, TrainingEnvironments, measure, new_environments, outside
-    from saltern.store import open_release, read_json, read_trajectories, write_json
+    from saltern.store import open_release, read_json, read_metadata, read_trajectories, write_json
 
     if options.dataset and not options.errors:
         raise UserError("--dataset: wants --errors too, which says how far from it is usual")
     config = parsed(ObserveSpec, options.spec).observe
-    replicas = [frames for path in options.trajectories for frames in read_trajectories(path, MEASURED)]
+    replicas: list[Frames] = []
+    drivers: dict[str, int] = {}
+    for path in options.trajectories:
+        own = list(read_trajectories(path, MEASURED))
+        replicas += own
+        drivers |= {str(frames["trajectory"][0]): read_metadata(path).get("driver", 0) for frames in own}
+    # what another member would give is no less uncertain than what another time would
+    blocks = config.blocks if len(set(drivers.values())) == 1 else 1
     files = [os.path.relpath(path, options.output.parent) for path in options.trajectories]
     release = open_release(options.dataset) if options.dataset else None
-    measured = {"trajectories": files} | measure(
-        replicas, config.properties, config.rdf_bin_A, config.blocks, config.viscosity_mPas, config.crystal_every_ps,
+    measured = {"trajectories": files, "drivers": drivers} | measure(
+        replicas, config.properties, config.rdf_bin_A, blocks, config.viscosity_mPas, config.crystal_every_ps,
         config.contact_A, _liquid_of_teacher(release, options.trajectories[0], replicas[0]) if release else (),
+        config.blocks,
     )  # fmt: skip
     if options.errors:
         errors = read_json(options.errors)
-        measured["outside"] = outside(replicas, errors.get("calibration"), config.blocks)
+        measured["outside"] = outside(replicas, errors.get("calibration"), blocks)
         if release and "usual_distance" in errors:
             training = TrainingEnvironments(release.reader("train"))
             usual = errors["usual_distance"]
-            measured["new_environments"] = new_environments(replicas, training, usual, config.blocks)
+            measured["new_environments"] = new_environments(replicas, training, usual, blocks)
     write_json(options.output, measured)
 
 

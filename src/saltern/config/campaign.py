@@ -131,12 +131,17 @@ class Level(Section):
         count = len(there) or self.student.committee
         return {f"m{i:04d}": i for i in range(count)}
 
+    def drivers(self) -> dict[str, int]:
+        """The member that drives each of a group's simulation jobs, by the job's name."""
+        count = len(self.members()) if self.simulate.driver == "each" else 1
+        return {chunk: place % count for place, chunk in enumerate(self.chunks())}
+
     def spec(self, stage: str) -> str:
         """Everything a stage's outcome depends on besides its input files, as one line of canonical JSON.
 
         Snakemake reruns a job when this text changes, so it holds that stage's own sections and nothing else;
         what only says how many jobs or processes there are (batch, together, committee, processes, replicas,
-        temperatures) is left out.
+        temperatures) or who of the committee drives a job is left out.
 
         Raises:
             KeyError: for a stage that has no specification.
@@ -155,7 +160,7 @@ class Level(Section):
             "label": {"batch"} if self.label.settled else {"batch", "settled"},
             "student": {"committee"},
             "train": {"processes"},
-            "simulate": {"replicas", "batch", "together", "temperatures"},
+            "simulate": {"replicas", "batch", "together", "temperatures", "driver"},
         }
         return _canonical(specs[stage].model_dump(exclude={name: left for name, left in counts.items() if left}))
 
@@ -429,6 +434,10 @@ def _level_problems(index: int, level: Level) -> list[Problem]:
     if not simulate.timestep_fs <= simulate.save_every_fs <= 1000 * simulate.length_ps:
         allowed = f"from timestep_fs, {simulate.timestep_fs:g}, to length_ps, {1000 * simulate.length_ps:g} fs"
         found.append(Problem(f"{at}.simulate.save_every_fs", simulate.save_every_fs, allowed))
+    jobs, members = len(level.chunks()), len(level.members())
+    if simulate.driver == "each" and jobs < members:
+        allowed = f"first where there are fewer jobs, here {jobs} of up to `batch` replicas, than members, {members}"
+        found.append(Problem(f"{at}.simulate.driver", simulate.driver, allowed))
     temperatures = simulate.temperatures or ()
     if len(set(temperatures)) < len(temperatures):
         found.append(Problem(f"{at}.simulate.temperatures", list(temperatures), "every temperature once"))

@@ -348,8 +348,11 @@ class SimulateConfig(Section):
     that is added at the end leaves full groups alone."""
     segment_ps: float = Field(10.0, gt=0)
     """A killed job loses at most this much (ps)."""
+    driver: Literal["first", "each"] = "first"
+    """Who drives the atoms: the committee's first member, or `each` member in turn, a job of `batch` replicas each.
+    Then error bars are over replicas and contain what another seed of the training would have changed."""
     spread_every: int = Field(20, ge=1)
-    """Steps between evaluations of the whole committee; member 0 alone drives the atoms."""
+    """Steps between evaluations of the whole committee; one member alone drives the atoms."""
     max_spread_eV_A: float = Field(5.0, gt=0)
     """The simulation stops where the committee disagrees by more than this about any force (eV/Å)."""
     min_distance_A: float = Field(0.5, gt=0)
@@ -363,7 +366,7 @@ class SimulateConfig(Section):
 class ObserveConfig(Section):
     """Properties, each with an error bar."""
 
-    NUMERICS: ClassVar[int] = 2
+    NUMERICS: ClassVar[int] = 3
 
     properties: tuple[Literal["rdf", "coordination", "pmf", "crystal", "diffusion", "drift"], ...] = (
         "rdf",

@@ -58,6 +58,7 @@ def measure(
     crystal_every_ps: float = 1.0,
     contact_A: float | None = None,
     teacher: Sequence[Frames] = (),
+    teacher_blocks: int | None = None,
 ) -> dict[str, Any]:
     """Measure properties of one system.
 
@@ -73,6 +74,7 @@ def measure(
         contact_A: distance within which a cation and an anion touch, by default the first minimum of their g(r).
         teacher: labelled frames of a teacher that moves, of the same atoms, one set for each of its trajectories, with
             which g(r) is compared; their times do not matter.
+        teacher_blocks: blocks that each of those sets is cut into, by default `blocks`.
 
     Returns:
         for each property a list or mapping; every number stands as {"value", "error", "unit"}, every curve as
@@ -118,7 +120,7 @@ def measure(
             ions = [curve for curve in curves if curve[0].charge and curve[1].charge]
             result["pmf"] = [_pmf_entry(*curve, permittivity, temperature) for curve in ions]
         if teacher:
-            theirs = _pairs([_still(frames) for frames in teacher], groups, rdf_bin_A, blocks)
+            theirs = _pairs([_still(frames) for frames in teacher], groups, rdf_bin_A, teacher_blocks or blocks)
             result["teacher"] = [
                 _teacher_entry(*curve, other) for curve, (_, _, other) in zip(curves, theirs, strict=True)
             ]

@@ -285,6 +285,8 @@ class Growth:
     """Replicas that have a crystal at their end."""
     solution: float | None = None
     """Time in all replicas together before a crystal grew, ps, to which g(r) belongs; None where it is all the time."""
+    by_driver: tuple[tuple[str, int, int], ...] = ()
+    """Where several members of the committee drive: each with its replicas that end with a crystal, and all of them."""
 
     @property
     def seen(self) -> bool:
