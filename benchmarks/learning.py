@@ -38,7 +38,7 @@ OURS: dict[str, dict[str, dict[str, Any]]] = {
     "equivariant": {"student": {}, "train": {"batch": 1}},
     "cartesian": {"student": {"network": "cartesian", "features": 32}, "train": {"batch": 1}},
 }
-PEERS = ("nequip", "nequip-own", "mace", "mace-own")
+PEERS = ("nequip", "nequip-compiled", "nequip-own", "mace", "mace-own")
 ERRORS = (100, 70, 60, 40, 30, 25)
 EVALUATIONS = 8
 ROUNDS = 3
