@@ -247,7 +247,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("place", type=Path)
     parser.add_argument("--contenders", nargs="+", choices=[*OURS, *PEERS], default=["equivariant", "nequip", "mace"])
-    parser.add_argument("--seconds", nargs="+", type=float, default=[50.0, 100.0, 200.0])
+    parser.add_argument("--seconds", nargs="*", type=float, default=[50.0, 100.0, 200.0])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     given = parser.parse_args()
     given.place.mkdir(parents=True, exist_ok=True)

@@ -137,6 +137,7 @@ def compared(given: argparse.Namespace, potential: Potential, boxes: dict[str, F
         for name in ("nequip", "mace"):
             if python := getattr(given, name):
                 contenders[f"{name}, ASE"] = Peer(python, name, Path(file.name))
+                contenders[f"{name}, compiled"] = Peer(python, f"{name}-compiled", Path(file.name))
         for box, frames in boxes.items():
             atoms = len(frames["numbers"])
             steps = max(2, given.steps * 192 // atoms)

@@ -1,17 +1,20 @@
 """NequIP or MACE under ASE, for benchmarks/simulation.py: run by the Python of their own environment.
 
-    PYTHON benchmarks/simulation_peer.py {nequip,mace} BOXES.npz
+    PYTHON benchmarks/simulation_peer.py {nequip,mace}[-compiled] BOXES.npz
 
 Answers each line `BOX STEPS` on its input with the processor time (s) of so many steps of velocity Verlet. `nequip` has
-the settings of arXiv 2310.12535, `mace` 16 scalars and 16 vectors. Their weights are random and scaled down, for what a
-step costs does not depend on them.
+the settings of arXiv 2310.12535, `mace` 16 scalars and 16 vectors. Their weights are random and scaled down, for what
+a step costs does not depend on them. `-compiled` are the same as their packages compile them, `nequip-compile --target
+ase` and `compile_mode` of the calculator of MACE. That takes minutes and is no part of what a step costs.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,7 +45,30 @@ def nequip() -> Any:
     return NequIPCalculator(network.eval(), "cpu", transforms=transforms)
 
 
-def mace() -> Any:
+def nequip_compiled(boxes: Any) -> Any:
+    """The same, compiled for one frame of any size."""
+    from nequip.data import AtomicDataDict
+    from nequip.data.ase import from_ase
+    from nequip.nn.compile import DictInputOutputWrapper
+    from nequip.scripts._compile_utils import ASE_TARGET
+    from nequip.utils.aot import aot_export_model
+
+    calculator = nequip()
+    atoms = moving(boxes, next(iter(boxes)).split("-")[0])
+    data = from_ase(atoms)
+    for transform in calculator.transforms:
+        data = transform(data)
+    data = ASE_TARGET["data_settings"](AtomicDataDict.to_(data, "cpu"))
+    sizes = {"graph": None, "node": torch.export.Dim("nodes", min=2), "edge": torch.export.Dim("edges", min=2)}
+    keys = ASE_TARGET["input"], ASE_TARGET["output"]
+    with tempfile.TemporaryDirectory() as place:
+        path = f"{place}/nequip.nequip.pt2"
+        aot_export_model(calculator.model, "cpu", *keys, data, ASE_TARGET["batch_map_settings"](sizes), path)
+        calculator.model = DictInputOutputWrapper(torch._inductor.aoti_load_package(path), *keys)
+    return calculator
+
+
+def mace(compile_mode: str | None = None) -> Any:
     """MACE's own calculator and neighbour list."""
     from mace import modules
     from mace.calculators import MACECalculator
@@ -57,24 +83,36 @@ def mace() -> Any:
         atomic_numbers=sorted(SYMBOLS), correlation=2, gate=torch.nn.functional.silu, radial_MLP=[32, 32],
         atomic_inter_shift=0.0, atomic_inter_scale=SCALE,
     ).float()  # fmt: skip
-    return MACECalculator(models=[network], device="cpu", default_dtype="float32")
+    return MACECalculator(models=[network], device="cpu", default_dtype="float32", compile_mode=compile_mode)
+
+
+def moving(boxes: Any, box: str) -> Atoms:
+    """A box with the velocities that it starts with."""
+    atoms = Atoms(boxes[f"{box}-numbers"], boxes[f"{box}-positions"], cell=boxes[f"{box}-cell"], pbc=True)
+    atoms.set_velocities(boxes[f"{box}-velocities"])
+    return atoms
 
 
 def main() -> None:
     """Answer until the input ends."""
     torch.set_num_threads(1)
     boxes = np.load(sys.argv[2])
-    calculator = {"nequip": nequip, "mace": mace}[sys.argv[1]]()
-    moving: dict[str, VelocityVerlet] = {}
+    peers: dict[str, Callable[[], Any]] = {
+        "nequip": nequip,
+        "nequip-compiled": lambda: nequip_compiled(boxes),
+        "mace": mace,
+        "mace-compiled": lambda: mace("default"),
+    }
+    calculator = peers[sys.argv[1]]()
+    runs: dict[str, VelocityVerlet] = {}
     for line in sys.stdin:
         box, steps = line.split()
-        if box not in moving:
-            atoms = Atoms(boxes[f"{box}-numbers"], boxes[f"{box}-positions"], cell=boxes[f"{box}-cell"], pbc=True)
-            atoms.set_velocities(boxes[f"{box}-velocities"])
+        if box not in runs:
+            atoms = moving(boxes, box)
             atoms.calc = calculator
-            moving[box] = VelocityVerlet(atoms, timestep=0.5 * fs)
+            runs[box] = VelocityVerlet(atoms, timestep=0.5 * fs)
         begun = time.process_time()
-        moving[box].run(int(steps))
+        runs[box].run(int(steps))
         print(json.dumps(time.process_time() - begun), flush=True)
 
 
