@@ -115,6 +115,7 @@ def measured(system, order):
         )
     return {
         "replicas": 2,
+        "drivers": {"r0000": 0, "r0001": 0},
         "length": number(100.0, unit="ps"),
         "rdf": rdf,
         "coordination": coordination,
@@ -250,8 +251,8 @@ def level(rows):
             ),
         ),
         growth=(
-            Growth(rows[0].id, 2.0, (np.array([16, 14, 13, 13]), np.array([17, 9, 4, 0])), 1),
-            Growth(rows[1].id, 2.0, (np.array([0, 2, 1, 0]),), 0),
+            Growth(rows[0].id, 2.0, (np.array([16, 14, 13, 13]), np.array([17, 9, 4, 0])), (True, False)),
+            Growth(rows[1].id, 2.0, (np.array([0, 2, 1, 0]),), (False,)),
         ),
         audit="no crystal in any of 96 frames & more\n",
         films=tuple((snapshot(frames_of(row, i)),) for i, row in enumerate(rows)),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from saltern.report import words
+from saltern.report import figures, words
 from saltern.report.data import Growth, Measured
 
 
@@ -41,12 +41,15 @@ def test_species_have_their_indices(name, printed):
 
 
 def test_structure_before_a_crystal_grew_is_told():
-    grown = Growth("x", 1.0, (np.array([0, 4, 12, 13]),), 1, 1.5)
+    grown = Growth("x", 1.0, (np.array([0, 4, 12, 13]),), (True,), 1.5)
     assert words.grown(grown).endswith("13.0 in the last tenth; g(r) is that of the 1.5 ps before one grew")
     assert "g(r)" not in words.grown(replace(grown, solution=None))
 
 
 def test_the_members_that_crystallise_are_told():
     sizes = (np.array([0, 12, 13]), np.array([0, 1, 0]), np.array([0, 0, 12]))
-    grown = Growth("x", 1.0, sizes, 2, by_driver=(("m0000", 2, 2), ("m0001", 0, 1)))
+    grown = Growth("x", 1.0, sizes, (True, False, True), drivers=("m0000", "m0001", "m0000"))
     assert "2 of 3 replicas end with a crystal, driven by m0000 2 of 2, m0001 0 of 1; cations" in words.grown(grown)
+    drawn = figures.growth("key", "NaCl", grown)
+    assert "m0000" in drawn and "m0001" in drawn
+    assert drawn.count("var(--s0)") == 2 * drawn.count("var(--s1)") - 1, "of one member twice, and its name"

@@ -281,12 +281,12 @@ class Growth:
     """Between the frames looked at, ps."""
     sizes: tuple[Array, ...]
     """(frame,) cations in it, for each replica."""
-    ended: int
-    """Replicas that have a crystal at their end."""
+    ended: tuple[bool, ...]
+    """Whether each has a crystal at its end."""
     solution: float | None = None
     """Time in all replicas together before a crystal grew, ps, to which g(r) belongs; None where it is all the time."""
-    by_driver: tuple[tuple[str, int, int], ...] = ()
-    """Where several members of the committee drive: each with its replicas that end with a crystal, and all of them."""
+    drivers: tuple[str, ...] = ()
+    """The member of the committee that drives each; empty where one drives all."""
 
     @property
     def seen(self) -> bool:

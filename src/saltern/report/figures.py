@@ -151,18 +151,28 @@ def crystals(key: str, title: str, rows: Sequence[CrystalRow]) -> str:
 def growth(key: str, title: str, found: Growth) -> str:
     """Cations in the largest crystal of each replica over time; above the broken line it counts as one.
 
+    Replicas have a colour each, or where several members of the committee drive, each member has one.
+
     Args:
         key: unique on the page.
         title: the system.
         found: its replicas.
     """
     spoken = ", ".join(f"{sizes[0]} to {sizes[-1]}" for sizes in found.sizes)
-    with _figure(key, f"Cations in the largest crystal of {title}, from first to last frame: {spoken}") as (axes, svg):
+    label = f"Cations in the largest crystal of {title}, from first to last frame: {spoken}"
+    with _figure(key, label, width=3.8) as (axes, svg):
         axes.axhline(CRYSTAL, color=_INK, linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
-        for colour, sizes in enumerate(found.sizes):
+        members = list(dict.fromkeys(found.drivers))
+        colours = [members.index(driver) for driver in found.drivers] or range(len(found.sizes))
+        for colour, sizes in zip(colours, found.sizes, strict=True):
             shown = evenly(len(sizes), _MOST_POINTS)
             axes.plot(shown * found.interval, sizes[shown], color=_series(colour), linewidth=0.9)
         axes.set(title=title, xlabel="time (ps)", ylabel="cations", xlim=(0, None), ylim=(0, None))
+        if members:  # their names stand above the curves
+            axes.set_ylim(top=1.15 * axes.get_ylim()[1])
+        for colour, member in enumerate(members):
+            place = (colour + 0.5) / len(members), 0.99
+            axes.annotate(member, place, xycoords="axes fraction", ha="center", va="top", color=_series(colour))
     return svg[0]
 
 

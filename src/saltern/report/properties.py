@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -94,27 +94,19 @@ def crystal_rows(errors: Mapping[str, Any]) -> tuple[CrystalRow, ...]:
 
 def growths(system: SystemRow, measured: Mapping[str, Any]) -> list[Growth]:
     """How crystals came and went."""
+    drivers = measured["drivers"]
+    several = len(set(drivers.values())) > 1
     return [
         Growth(
             system.id,
             entry["interval"]["value"],
             tuple(np.array(run["solid"], dtype=np.int64) for run in entry["replicas"]),
-            sum(run["crystal_since"]["value"] is not None for run in entry["replicas"]),
+            tuple(run["crystal_since"]["value"] is not None for run in entry["replicas"]),
             entry["solution"]["value"],
-            _by_driver(entry["replicas"], measured["drivers"]),
+            tuple(f"m{drivers[run['replica']]:04d}" for run in entry["replicas"]) if several else (),
         )
         for entry in measured.get("crystal", [])
     ]
-
-
-def _by_driver(runs: Sequence[Mapping[str, Any]], drivers: Mapping[str, int]) -> tuple[tuple[str, int, int], ...]:
-    """How many replicas of each member end with a crystal, and how many there are; nothing of a member alone."""
-    counts: dict[int, list[bool]] = {}
-    for run in runs:
-        counts.setdefault(drivers[run["replica"]], []).append(run["crystal_since"]["value"] is not None)
-    if len(counts) < 2:
-        return ()
-    return tuple((f"m{driver:04d}", sum(ended), len(ended)) for driver, ended in sorted(counts.items()))
 
 
 def ion_pairs(errors: Mapping[str, Any]) -> tuple[IonPair, ...]:

@@ -52,10 +52,15 @@ def grown(found: Growth) -> str:
     first = over_replicas([float(sizes[0]) for sizes in found.sizes])
     last = over_replicas([float(sizes[-max(1, len(sizes) // 10) :].mean()) for sizes in found.sizes])
     before = "" if found.solution is None else f"; g(r) is that of the {found.solution:g} ps before one grew"
-    members = ", ".join(f"{member} {ended} of {runs}" for member, ended, runs in found.by_driver)
-    driven = f", driven by {members}" if members else ""
+    members = dict.fromkeys(found.drivers)
+    ends = {
+        member: [end for who, end in zip(found.drivers, found.ended, strict=True) if who == member]
+        for member in members
+    }
+    told = ", ".join(f"{member} {sum(of)} of {len(of)}" for member, of in ends.items())
+    driven = f", driven by {told}" if told else ""
     return (
-        f"{found.ended} of {len(found.sizes)} replicas end with a crystal{driven}; cations in the largest one "
+        f"{sum(found.ended)} of {len(found.sizes)} replicas end with a crystal{driven}; cations in the largest one "
         f"{plus_minus(first)} at first, {plus_minus(last)} in the last tenth{before}"
     )
 
