@@ -1,4 +1,4 @@
-"""Compiled sums over neighbours against the same as operations of torch, in all that training and simulation take."""
+"""Compiled geometry and sums over neighbours against operations of torch, in all that training and simulation take."""
 
 import os
 import subprocess
@@ -21,6 +21,7 @@ SHAPES = [
     {"network": "equivariant", "l_max": 2, "features": 3},
     {"network": "equivariant", "l_max": 0, "features": 12},
     {"network": "cartesian", "features": 32},
+    {"network": "cartesian", "features": 4, "prior": "pair"},
 ]
 
 
@@ -41,7 +42,10 @@ def everything(shape: dict[str, object], dtype: torch.dtype) -> list[torch.Tenso
     config = StudentConfig.model_validate({"r_max_A": 4.0, "radial_width": 8, **shape})
     network = Network(config, (1, 8, 11), shifts=[0.0] * 3, scale=1.3, neighbours=20.0, dtype=dtype)
     with torch.no_grad():
-        network.readout.copy_(torch.randn(network.readout.shape, generator=torch.Generator().manual_seed(1)))
+        generator = torch.Generator().manual_seed(1)
+        network.readout.copy_(torch.randn(network.readout.shape, generator=generator))
+        if network.pair:
+            network.pair.coefficients.copy_(torch.randn(network.pair.coefficients.shape, generator=generator))
     seen = graph(dtype)
     energy = network(seen)
     found = derivatives(energy, seen, create_graph=True)

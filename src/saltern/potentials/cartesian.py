@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from saltern.config import StudentConfig
-from saltern.potentials.convolution import Convolution, Geometry, geometry
+from saltern.potentials.convolution import Convolution
 from saltern.potentials.draw import Draw
+from saltern.potentials.geometry import Geometry, geometry
 from saltern.potentials.graph import Graph
 from saltern.potentials.radial import radial
 
@@ -77,7 +78,7 @@ class Cartesian(nn.Module):
 
     def __init__(self, config: StudentConfig, species: int, neighbours: float, draw: Draw) -> None:
         super().__init__()
-        self.r_max, self.neighbours = config.r_max_A, neighbours
+        self.r_max, self.neighbours, self.fast = config.r_max_A, neighbours, config.kernels == "auto"
         self.embedding = draw((species, config.features), 1)
         self.radial = radial(config, draw)
         self.blocks = nn.ModuleList(
@@ -87,7 +88,7 @@ class Cartesian(nn.Module):
 
     def forward(self, graph: Graph) -> Tensor:
         """Scalars (atom, feature) after the last block."""
-        pairs = geometry(graph, self.r_max, 1)
+        pairs = geometry(graph, self.r_max, 1, self.fast)
         functions = self.radial() / math.sqrt(self.neighbours)
         x = self.embedding.index_select(0, graph.species).unsqueeze(1)
         for block, part in zip(self.blocks, functions.unbind(0), strict=True):

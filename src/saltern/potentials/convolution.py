@@ -9,31 +9,16 @@ from __future__ import annotations
 
 import ctypes
 from functools import cache
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from saltern.machine_code import compiled
 from saltern.potentials import kernels
+from saltern.potentials.geometry import Geometry
 from saltern.potentials.graph import Graph
-from saltern.potentials.harmonics import Path, block, coupling, harmonics, paths
+from saltern.potentials.harmonics import Path, block, coupling, paths
 from saltern.potentials.kernel_source import source
-from saltern.potentials.radial import interpolation
-
-
-class Geometry(NamedTuple):
-    """Of every pair, `harmonics` (pair, component) of its direction and where its distance stands among the knots."""
-
-    harmonics: Tensor
-    knots: Tensor
-    factors: Tensor
-
-
-def geometry(graph: Graph, cutoff: float, l_max: int) -> Geometry:
-    """What all layers share; differentiable in the vectors of the graph."""
-    distances = graph.vectors.square().sum(1).sqrt()
-    return Geometry(harmonics(graph.vectors / distances.unsqueeze(1), l_max), *interpolation(distances, cutoff))
 
 
 class Convolution(nn.Module):

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from saltern.config import StudentConfig
-from saltern.potentials.convolution import Convolution, Geometry, geometry
+from saltern.potentials.convolution import Convolution
 from saltern.potentials.draw import Draw
+from saltern.potentials.geometry import Geometry, geometry
 from saltern.potentials.graph import Graph
 from saltern.potentials.harmonics import block
 from saltern.potentials.radial import radial
@@ -86,7 +87,7 @@ class Equivariant(nn.Module):
 
     def forward(self, graph: Graph) -> Tensor:
         """Scalars (atom, feature) after the last layer."""
-        pairs = geometry(graph, self.config.r_max_A, self.config.l_max)
+        pairs = geometry(graph, self.config.r_max_A, self.config.l_max, self.config.kernels == "auto")
         functions = self.radial() / math.sqrt(self.neighbours)
         one_hot = functional.one_hot(graph.species, self.species).to(functions).unsqueeze(1).unsqueeze(3)
         x = self.embedding.index_select(0, graph.species).unsqueeze(1)

@@ -11,7 +11,6 @@ The text depends on integers alone, so a potential's file cannot bring code.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -30,10 +29,16 @@ def lanes(channels: int, dtype: torch.dtype) -> int:
     return min(channels & -channels, VECTOR_BYTES // dtype.itemsize)
 
 
-def _call(function: Any, pairs: Sequence[Tensor], *arrays: Tensor | None) -> None:
-    """Run one of a kernel's functions over all pairs."""
-    pointers = [None if array is None else ctypes.c_void_p(array.data_ptr()) for array in (*pairs, *arrays)]
-    function(ctypes.c_long(len(pairs[0])), *pointers)
+def call(function: Any, pairs: int, *arguments: Tensor | float | int | None) -> None:
+    """Run one of a kernel's functions over all pairs; arrays are contiguous."""
+    function(ctypes.c_long(pairs), *map(_argument, arguments))
+
+
+def _argument(value: Tensor | float | int | None) -> Any:
+    """As C takes it."""
+    if isinstance(value, Tensor):
+        return ctypes.c_void_p(value.data_ptr())
+    return ctypes.c_double(value) if isinstance(value, float) else value if value is None else ctypes.c_long(value)
 
 
 class Sums(Function):
@@ -51,7 +56,7 @@ class Sums(Function):
         # inputs as they are: a copy made here would be cut off from what is differentiated a second time
         ctx.save_for_backward(*inputs)
         out = features.new_zeros(len(features), rows, features.shape[2])
-        _call(kernel.sums, (first, second, knots), *arrays, out)
+        call(kernel.sums, len(first), first, second, knots, *arrays, out)
         return out
 
     @staticmethod
@@ -73,7 +78,7 @@ class Gradient(Function):
         ctx.save_for_backward(first, second, knots, *arrays, pull)
         by_table = torch.zeros_like(table) if learns else None
         found = torch.empty_like(factors), torch.empty_like(harmonics), torch.zeros_like(features)
-        _call(kernel.gradient, (first, second, knots), *arrays, pull, by_table, *found)
+        call(kernel.gradient, len(first), first, second, knots, *arrays, pull, by_table, *found)
         if by_table is not None:
             ctx.mark_non_differentiable(by_table)
         return by_table, *found
@@ -84,7 +89,7 @@ class Gradient(Function):
         first, second, knots, *arrays, pull = ctx.saved_tensors
         found = [torch.zeros_like(arrays[0]), torch.zeros_like(arrays[3]), torch.zeros_like(pull)]
         tangents = (tensor.contiguous() for tensor in along)
-        _call(ctx.kernel.tangent, (first, second, knots), *arrays, pull, *tangents, *found)
+        call(ctx.kernel.tangent, len(first), first, second, knots, *arrays, pull, *tangents, *found)
         by_table, by_features, by_pull = found
         # nobody needs second derivatives by positions; who asks for them shall not get zero
         nothing = by_pull.new_full((), float("nan"))

@@ -53,7 +53,11 @@ class Network(nn.Module):
         self.scale, self.neighbours = scale, neighbours
         self.body = _body(config, self.species, neighbours, seed, dtype)
         self.closed = config.network == "pair"
-        self.pair = PairSpline(config.r_max_A, len(species)) if self.closed or config.prior == "pair" else None
+        self.pair = (
+            PairSpline(config.r_max_A, len(species), config.kernels == "auto")
+            if self.closed or config.prior == "pair"
+            else None
+        )
         self.readout = nn.Parameter(_readout(self.body, len(species), 0 if self.closed else config.features, scale))
         # coupling coefficients are made in float64, so that symmetries hold to its precision where it is asked for
         self.to(dtype)

@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from saltern.config import StudentConfig
 from saltern.potentials.draw import Draw
+from saltern.potentials.geometry import geometry
 from saltern.potentials.graph import Graph
-from saltern.potentials.radial import interpolation
 from saltern.potentials.radial.spline import knots, slopes
 
 
@@ -30,9 +30,10 @@ class PairSpline(nn.Module):
     coefficients: Tensor
     kinds: Tensor
 
-    def __init__(self, cutoff: float, species: int) -> None:
-        """Make splines that are zero; cutoff in Å."""
+    def __init__(self, cutoff: float, species: int, fast: bool = True) -> None:
+        """Make splines that are zero; cutoff in Å, and whether what can be compiled is."""
         super().__init__()
+        self.fast = fast
         free = len(knots(cutoff)) - 3
         self.cutoff, self.step = cutoff, cutoff / free
         first, second = torch.triu_indices(species, species)
@@ -43,7 +44,7 @@ class PairSpline(nn.Module):
 
     def forward(self, graph: Graph) -> Tensor:
         """Energies (system,) in eV, float64, differentiable in the vectors of the graph."""
-        place = interpolation(graph.vectors.square().sum(1).sqrt(), self.cutoff)
+        place = geometry(graph, self.cutoff, 0, self.fast)
         near = functional.pad(self.coefficients, (0, 3)).unfold(1, 4, 1).flatten(0, 1)
         row = self._kind(graph.species, graph.first, graph.second) * self.coefficients.shape[1] + place.knots
         energies = (near.index_select(0, row) * place.factors).sum(1).double()

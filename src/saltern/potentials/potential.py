@@ -17,7 +17,7 @@ from saltern.errors import UserError
 from saltern.potentials.backends import package
 from saltern.potentials.batch import Batch
 from saltern.potentials.core import Core
-from saltern.potentials.graph import Graph, derivatives
+from saltern.potentials.graph import Derivatives, Graph, derivatives
 from saltern.potentials.neighbours import NeighbourList, Pairs
 from saltern.potentials.network import Network
 from saltern.store import file_hash, whole_file
@@ -103,14 +103,17 @@ class Potential:
         pairs = self._neighbours.pairs(batch)
         species = self._species_of(batch)
         results = [_derived(n, pairs, species, batch) for n in (self._networks if spread else self._networks[:1])]
-        parts = (results[0], self._core(pairs, species, batch))
-        energy, forces, virial = (network + core for network, core in zip(*parts, strict=True))
-        stresses = virial / batch.volumes.view(-1, 1, 1)
+        (energy, found), core = results[0], self._core(pairs, species, batch)
+        energy, forces = energy + core[0], found.forces + core[1]
+        stresses = (found.virial + core[2]) / batch.volumes.view(-1, 1, 1) if stress else None
         if self.baseline == "coulomb":
             base = baseline(batch, self.permittivity)
-            energy, forces, stresses = energy + base.energy, forces + base.forces, stresses + base.stress
-        found = Evaluation(energy, forces, stresses if stress else None, None)
-        return _with_spread(found, torch.stack([r[1] for r in results]), batch) if spread else found
+            energy, forces = energy + base.energy, forces + base.forces
+            stresses = None if stresses is None else stresses + base.stress
+        evaluation = Evaluation(energy, forces, stresses, None)
+        if not spread:
+            return evaluation
+        return _with_spread(evaluation, torch.stack([derived.forces for _, derived in results]), batch)
 
     def contributions(self, batch: Batch) -> list[Tensor]:
         """What every feature of every network adds to the energy of each atom, (atom, feature) a member, unscaled."""
@@ -232,12 +235,11 @@ def _read(path: Path, device: torch.device) -> tuple[Network, dict[str, Any]]:
     return network.to(device), about
 
 
-def _derived(network: Network, pairs: Pairs, species: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Energy, forces and strain derivative of one network."""
+def _derived(network: Network, pairs: Pairs, species: Tensor, batch: Batch) -> tuple[Tensor, Derivatives]:
+    """Energy of one network, and what follows from its gradient."""
     graph = _graph(network, pairs, species, batch)
     energy = network(graph)
-    found = derivatives(energy, graph)
-    return energy.detach(), found.forces, found.virial
+    return energy.detach(), derivatives(energy, graph)
 
 
 def _graph(network: Network, pairs: Pairs, species: Tensor, batch: Batch) -> Graph:

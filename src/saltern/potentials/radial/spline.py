@@ -29,8 +29,8 @@ def knots(cutoff: float) -> Tensor:
 
     The first is before 0, and three are at 1 or beyond.
     """
-    intervals = _intervals(cutoff)
-    return torch.arange(-1, intervals + 2, dtype=torch.float64) / (intervals - 1)
+    pieces = intervals(cutoff)
+    return torch.arange(-1, pieces + 2, dtype=torch.float64) / (pieces - 1)
 
 
 def interpolation(distances: Tensor, cutoff: float) -> Interpolation:
@@ -46,16 +46,17 @@ def slopes(distances: Tensor, cutoff: float) -> Interpolation:
     whole, t = _places(distances, cutoff)
     s = 1 - t
     factors = (-(s**2), t * (3 * t - 4), s * (4 - 3 * s), t**2)
-    return Interpolation(whole, torch.stack(factors, 1) * (_intervals(cutoff) / cutoff / 2))
+    return Interpolation(whole, torch.stack(factors, 1) * (intervals(cutoff) / cutoff / 2))
 
 
 def _places(distances: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
     """The knot before each distance, and how far beyond it the distance is, between 0 and 1."""
-    places = distances * (_intervals(cutoff) / cutoff)
+    places = distances * (intervals(cutoff) / cutoff)
     # rounding may bring a pair that is just within the cutoff onto it
-    whole = places.detach().floor().clamp(max=_intervals(cutoff) - 1)
+    whole = places.detach().floor().clamp(max=intervals(cutoff) - 1)
     return whole.long(), places - whole
 
 
-def _intervals(cutoff: float) -> int:
+def intervals(cutoff: float) -> int:
+    """Pieces of a spline up to a cutoff in Å."""
     return -int(-cutoff // SPACING_A)
