@@ -41,7 +41,7 @@ enum {{ EDGE = {edge} }};
 #define PAIRS long pairs, double scale, long last, IN(v)
 #define PLACE \\
   const real r = sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]), place = r * (real)scale; \\
-  const long floor_ = (long)place, whole = floor_ < last ? floor_ : last; \\
+  const long below = (long)place, whole = below < last ? below : last; /* pairs may round to the cutoff */ \\
   const real x = v[0] / r, y = v[1] / r, z = v[2] / r, t = place - whole, s = 1 - t;
 #define SLOPES \\
   const real half = (real)scale / 2; \\

@@ -36,9 +36,11 @@ def call(function: Any, pairs: int, *arguments: Tensor | float | int | None) -> 
 
 def _argument(value: Tensor | float | int | None) -> Any:
     """As C takes it."""
+    if value is None:
+        return None
     if isinstance(value, Tensor):
         return ctypes.c_void_p(value.data_ptr())
-    return ctypes.c_double(value) if isinstance(value, float) else value if value is None else ctypes.c_long(value)
+    return ctypes.c_double(value) if isinstance(value, float) else ctypes.c_long(value)
 
 
 class Sums(Function):
