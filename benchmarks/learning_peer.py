@@ -26,14 +26,12 @@ import torch
 R_MAX = 5.0
 SYMBOLS = {1: "H", 8: "O"}
 EVALUATIONS = 8
+PAPER = {
+    "num_layers": 3, "l_max": 2, "parity": False, "num_features": 16, "radial_mlp_depth": 2, "radial_mlp_width": 32,
+}  # fmt: skip
 SETTINGS: dict[str, dict[str, Any]] = {
-    "nequip": {"lr": 0.03, "batch": 1, "network": {
-        "num_layers": 3, "l_max": 2, "parity": False, "num_features": 16, "radial_mlp_depth": 2, "radial_mlp_width": 32,
-    }},
-    "nequip-compiled": {"lr": 0.03, "batch": 2, "network": {
-        "num_layers": 3, "l_max": 2, "parity": False, "num_features": 16, "radial_mlp_depth": 2, "radial_mlp_width": 32,
-        "compile_mode": "compile",
-    }},
+    "nequip": {"lr": 0.03, "batch": 1, "network": PAPER},
+    "nequip-compiled": {"lr": 0.03, "batch": 2, "network": {**PAPER, "compile_mode": "compile"}},
     "nequip-own": {"lr": 0.01, "batch": 5, "network": {}},
     "mace": {"lr": 0.01, "batch": 1, "network": {
         "hidden": "16x0e+16x1o", "correlation": 2, "max_ell": 2, "radial_MLP": [32, 32],
