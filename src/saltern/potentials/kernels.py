@@ -43,6 +43,11 @@ def _argument(value: Tensor | float | int | None) -> Any:
     return ctypes.c_double(value) if isinstance(value, float) else ctypes.c_long(value)
 
 
+def refused(like: Tensor) -> Tensor:
+    """NaN of a tensor's shape: nobody needs second derivatives by positions; who asks for them shall not get zero."""
+    return like.new_full((), float("nan")).expand_as(like)
+
+
 class Sums(Function):
     """Sums over neighbours (atom, row, channel), from contiguous arrays.
 
@@ -93,7 +98,5 @@ class Gradient(Function):
         tangents = (tensor.contiguous() for tensor in along)
         call(ctx.kernel.tangent, len(first), first, second, knots, *arrays, pull, *tangents, *found)
         by_table, by_features, by_pull = found
-        # nobody needs second derivatives by positions; who asks for them shall not get zero
-        nothing = by_pull.new_full((), float("nan"))
-        by_factors, by_harmonics = (nothing.expand_as(array) for array in arrays[1:3])
+        by_factors, by_harmonics = map(refused, arrays[1:3])
         return None, None, None, None, None, by_table, by_factors, by_harmonics, by_features, by_pull
