@@ -207,7 +207,7 @@ def _observe(options: argparse.Namespace) -> None:
     for path in options.trajectories:
         own = list(read_trajectories(path, MEASURED))
         replicas += own
-        drivers |= {str(frames["trajectory"][0]): read_metadata(path).get("driver", 0) for frames in own}
+        drivers |= dict.fromkeys((str(frames["trajectory"][0]) for frames in own), read_metadata(path).get("driver", 0))
     # what another member would give is no less uncertain than what another time would
     blocks = config.blocks if len(set(drivers.values())) == 1 else 1
     files = [os.path.relpath(path, options.output.parent) for path in options.trajectories]

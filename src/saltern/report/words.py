@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
+from itertools import compress
 
 import numpy as np
 
@@ -52,12 +54,8 @@ def grown(found: Growth) -> str:
     first = over_replicas([float(sizes[0]) for sizes in found.sizes])
     last = over_replicas([float(sizes[-max(1, len(sizes) // 10) :].mean()) for sizes in found.sizes])
     before = "" if found.solution is None else f"; g(r) is that of the {found.solution:g} ps before one grew"
-    members = dict.fromkeys(found.drivers)
-    ends = {
-        member: [end for who, end in zip(found.drivers, found.ended, strict=True) if who == member]
-        for member in members
-    }
-    told = ", ".join(f"{member} {sum(of)} of {len(of)}" for member, of in ends.items())
+    ends = Counter(compress(found.drivers, found.ended))
+    told = ", ".join(f"{member} {ends[member]} of {runs}" for member, runs in Counter(found.drivers).items())
     driven = f", driven by {told}" if told else ""
     return (
         f"{sum(found.ended)} of {len(found.sizes)} replicas end with a crystal{driven}; cations in the largest one "
