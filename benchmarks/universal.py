@@ -27,7 +27,7 @@ from saltern.config import StudentConfig, TbliteTeacher, TrainConfig, TrainSpec
 from saltern.config.stages import BaselineConfig
 from saltern.frames import Array, Frames
 from saltern.learning.group import ALONE
-from saltern.learning.loss import fit_shifts
+from saltern.learning.start import Start
 from saltern.learning.train import _Training
 
 STUDENTS: dict[str, dict[str, Any]] = {
@@ -37,13 +37,16 @@ STUDENTS: dict[str, dict[str, Any]] = {
 TIGHT_BINDING = "GFN1-xTB"
 
 
-def training(name: str, frames: Frames, steps: int, rate: float, seed: int) -> _Training:
-    """A training of about so many steps of one frame each."""
+def training(
+    name: str, frames: Frames, steps: int, rate: float, seed: int, first: _Training | None = None
+) -> _Training:
+    """A training of about so many steps of one frame each, from random weights or from what another one has learned."""
     train = TrainConfig(epochs=max(1, steps // len(frames)), batch=1, learning_rate=rate, device="cpu", seed=seed)
     spec = TrainSpec(baseline=BaselineConfig(kind="none"), student=StudentConfig(**STUDENTS[name]), train=train)
     held: Any = Held(frames)
     nothing: Any = Held(frames.select([]))
-    return _Training(held, nothing, spec, 0, ALONE)
+    start = Start(first.averaged(), first.closest(), "") if first else None
+    return _Training(held, nothing, spec, 0, ALONE, start)
 
 
 def trained(run: _Training) -> float:
@@ -52,15 +55,6 @@ def trained(run: _Training) -> float:
     for _ in range(run.config.epochs):
         run.one_epoch(False, lambda: None)
     return time.process_time() - begun
-
-
-def start_from(run: _Training, other: _Training) -> None:
-    """Take over what another training has learned; energies of free atoms are fitted anew."""
-    network, learned = run.network, other.averaged()
-    network.load_state_dict(learned.state_dict())
-    network.scale = learned.scale
-    run.average = [weight.detach().clone() for weight in network.parameters()]
-    fit_shifts(network, run.data, run.device, ALONE)
 
 
 def cheap_labels(name: str, frames: Frames) -> dict[str, Array]:
@@ -113,15 +107,14 @@ def main() -> None:
         np.savez(given.label, which=chosen["train"], **found)
         print(json.dumps({"force": wrong, "cpu_s": round(time.process_time() - begun, 1)}))
         return
-    run = training(given.student, frames, given.steps, given.rate, given.seed)
-    first = 0.0
+    other, first = None, 0.0
     if given.first:
         cheap = dict(np.load(given.first))
         with_cheap = frames_of({**arrays, "train": cheap["which"]}, "train")
         with_cheap = with_cheap.with_arrays(energy=cheap["energy"], forces=cheap["forces"])
         other = training(given.student, with_cheap, given.first_steps, given.rate, given.seed)
         first = trained(other)
-        start_from(run, other)
+    run = training(given.student, frames, given.steps, given.rate, given.seed, other)
     before, spent = errors(run, held_out), trained(run)
     told = {"before": before, "after": errors(run, held_out), "steps": run.step}
     print(json.dumps({**told, "cpu_s": round(spent, 1), "cpu_s_first": round(first, 1)}))

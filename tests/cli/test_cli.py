@@ -41,6 +41,20 @@ def test_validate_tells_each_mistake_in_one_line_and_exits_with_2(
             ["label", "nowhere.h5", "x.h5", "--frames", "0:2", "--store", "s", "--spec", "{}"],
             "nowhere.h5: no such file",
         ),
+        (
+            [
+                "train",
+                "nowhere",
+                "x.safetensors",
+                "x.csv",
+                "--member",
+                "0",
+                "--start",
+                "--spec",
+                '{"baseline": {}, "student": {}, "train": {"start_level": "cheap"}}',
+            ],
+            "--start: required with train.start_level: cheap; give its potential",
+        ),
     ],
 )
 def test_wrong_input_exits_with_2_and_one_line(

@@ -185,6 +185,64 @@ def test_a_level_that_cannot_be_taught_is_told(two: dict[str, Any], changes: dic
     assert line.startswith(f"my.yaml: {expected}")
 
 
+def test_training_may_start_from_a_level_above(two: dict[str, Any]) -> None:
+    cheap = two["levels"][0]
+    exact = {**cheap, "name": "exact", "train": {"start_level": cheap["name"]}}
+    two["levels"] = [cheap, exact]
+    campaign = campaign_from(two, "my.yaml")
+    above, level = campaign.levels
+    assert campaign.starting(level) is above
+    assert campaign.starting(above) is None
+    assert "start_level" in level.spec("train")
+    assert "start_level" not in above.spec("train"), "what was trained before this key was there stays"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {"train": {"start_level": "gone"}},
+            "train.start_level: 'gone' is not allowed; allowed: a level above this one: atoms",
+        ),
+        (
+            {"train": {"start_level": "exact"}},
+            "train.start_level: 'exact' is not allowed; allowed: a level above this one: atoms",
+        ),
+        (
+            {"student": {"l_max": 1}},
+            "student.l_max: 1 is not allowed; allowed: 2, as at atoms, where train.start_level starts",
+        ),
+        (
+            {"baseline": {"permittivity": 50}},
+            'baseline: \'{"kind": "coulomb", "permittivity": 50.0}\' is not allowed; allowed: {"kind": "coulomb"}, ',
+        ),
+        (
+            {"train": {"start_level": "atoms", "precision": "float64"}},
+            "train.precision: 'float64' is not allowed; allowed: float32, as at atoms",
+        ),
+        (
+            {"student": {"network": "sevennet", "start": "sevennet-0"}},
+            "student.start: 'sevennet-0' is not allowed; allowed: nothing with train.start_level: atoms",
+        ),
+    ],
+)
+def test_a_start_of_another_kind_is_told(two: dict[str, Any], changes: dict[str, Any], expected: str) -> None:
+    two["levels"][0] |= {"student": {}}
+    two["levels"][1] = {**two["levels"][0], "name": "exact", "train": {"start_level": "atoms"}, **changes}
+    assert lines(two)[0].startswith(f"my.yaml: levels.1.{expected}")
+
+
+def test_a_spline_is_no_start_and_a_published_potential_is_one(two: dict[str, Any], published: dict[str, Any]) -> None:
+    spline = {"student": {"network": "pair"}}
+    exact = {**two["levels"][0], "name": "exact", "train": {"start_level": "atoms"}}
+    two["levels"] = [{**two["levels"][0], **spline}, {**exact, **spline}]
+    (line,) = lines(two)
+    assert line.endswith("train.start_level: 'atoms' is not allowed; allowed: nothing with network: pair, which is "
+                         "fitted and not trained")  # fmt: skip
+    two["levels"] = [published, exact]
+    assert campaign_from(two, "my.yaml").levels[0].published
+
+
 def test_what_others_have_learned_is_not_learned_again(two: dict[str, Any], published: dict[str, Any]) -> None:
     two["levels"] = [published]
     two["systems"] = [{**entry, "role": "simulate"} for entry in two["systems"]]

@@ -1,14 +1,17 @@
 """Training: what is learned, what a kill costs, and how errors are measured."""
 
 import csv
+import json
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from saltern.config import CollectConfig, StudentConfig, TrainConfig, TrainSpec
 from saltern.config.stages import BaselineConfig
@@ -18,7 +21,7 @@ from saltern.learning import held_out_errors, train
 from saltern.learning import train as training
 from saltern.learning.dataset import Examples, targets
 from saltern.potentials import Batch, Network, Potential, baseline, save
-from saltern.store import Release, collect_system, open_release, write_frames, write_release
+from saltern.store import Release, collect_system, file_hash, open_release, write_frames, write_release
 
 WATER = Path(__file__).parents[3] / "shared/data/water-pbe0ts"
 STUDENT = StudentConfig.model_validate({
@@ -63,8 +66,18 @@ def salt_melt(count: int, seed: int = 0) -> Frames:
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
-    place = tmp_path_factory.mktemp("release")
-    frames = salt_melt(20)
+    return release_of(salt_melt(20), tmp_path_factory.mktemp("release"))
+
+
+def shifted(frames: Frames, energy: float, stretch: float) -> Frames:
+    """The same with another zero of the energy (eV), in a box so many times as wide."""
+    wider = {name: frames[name] * stretch for name in ("positions", "cell")}
+    return frames.with_arrays(**wider, energy=frames["energy"] + energy)
+
+
+def release_of(frames: Frames, place: Path) -> Release:
+    """A release of five trajectories, one of them for validation and one for tests."""
+    place.mkdir(exist_ok=True)
     known = {"id": "melt", "molality": 0.0, "system": {"salt": "NaCl", "role": "train", "temperature": 300.0}}
     write_frames(place / "system.h5", frames.select([0]), known)
     write_frames(place / "labels.h5", frames)
@@ -390,3 +403,102 @@ def test_real_water_is_learned(tmp_path: Path) -> None:
     force = errors["errors"][0]
     assert force["reference"] > 600
     assert force["rmse"]["value"] < 0.4 * force["reference"]
+
+
+def potential_of(release: Release, told: TrainSpec, place: Path, start: Path | None = None) -> Path:
+    """A potential trained in a moment."""
+    place.parent.mkdir(exist_ok=True)
+    train(release, told, 0, place, place.with_suffix(".csv"), "train", start=start)
+    return place
+
+
+def header(path: Path) -> dict[str, Any]:
+    """What a potential's file says of itself."""
+    with safe_open(path, "pt") as file:
+        found: dict[str, Any] = json.loads(file.metadata()["saltern"])
+        return found
+
+
+@pytest.mark.parametrize("prior", ["none", "pair"])
+def test_training_starts_from_what_another_potential_has_learned(prior: str, release: Release, tmp_path: Path) -> None:
+    """With a rate of nearly nothing it ends there, too, spline beneath included; and the file says which it was."""
+    student = STUDENT.model_copy(update={"prior": prior})
+    told = spec(epochs=20, learning_rate=0.02).model_copy(update={"student": student})
+    first = potential_of(release, told, tmp_path / "first.safetensors")
+    frames = salt_melt(20)
+    stiffer = release_of(frames.with_arrays(forces=2 * frames["forces"]), tmp_path / "stiffer")
+    again = spec(epochs=1, learning_rate=1e-9, seed=5).model_copy(update={"student": student})
+    second = potential_of(stiffer, again, tmp_path / "second.safetensors", first)
+    new = potential_of(stiffer, again, tmp_path / "new.safetensors")
+    batch = Batch.of(release.frames("test"))
+    known, started, random = (Potential.load([p], device="cpu").evaluate(batch).forces for p in (first, second, new))
+    np.testing.assert_allclose(started, known, atol=1e-4)
+    assert (random - known).abs().max() > 0.1
+    assert header(second)["training"]["start"] == file_hash(first)
+    assert "start" not in header(first)["training"]
+
+
+def test_energies_of_free_atoms_and_walls_are_those_of_both_trainings(release: Release, tmp_path: Path) -> None:
+    """Another level of theory has another zero; and a network knows distances that only its first frames had."""
+    first = potential_of(release, spec(), tmp_path / "first.safetensors")
+    other = release_of(shifted(salt_melt(20), 7.0, 1.1), tmp_path / "other")
+    second = potential_of(other, spec(learning_rate=1e-9), tmp_path / "second.safetensors", first)
+    found = Potential.load([second], device="cpu").evaluate(Batch.of(other.frames("train"))).energy
+    assert abs(float((found - torch.from_numpy(other.frames("train")["energy"])).mean())) < 1e-3
+    assert header(second)["closest"] == header(first)["closest"]
+    alone = potential_of(other, spec(), tmp_path / "alone.safetensors")
+    assert (np.array(header(alone)["closest"]) > header(first)["closest"]).all()
+
+
+def test_a_checkpoint_of_another_start_is_not_taken_up(
+    release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cheap level that was trained anew starts this one anew, even where a kill left half of it."""
+    starts = [potential_of(release, spec(epochs=1, seed=n), tmp_path / f"s{n}.safetensors") for n in (0, 1)]
+    whole = potential_of(release, spec(), tmp_path / "whole.safetensors", starts[1])
+    module = sys.modules[training.__module__]
+    monkeypatch.setattr(module, "CHECKPOINT_INTERVAL_S", 0.0)
+    original = module._Training.write
+
+    def dies(self: object, *arguments: object) -> None:
+        original(self, *arguments)
+        raise StopError
+
+    with monkeypatch.context() as patch, pytest.raises(StopError):
+        patch.setattr(module._Training, "write", dies)
+        potential_of(release, spec(), tmp_path / "cut.safetensors", starts[0])
+    potential_of(release, spec(), tmp_path / "cut.safetensors", starts[1])
+    assert (tmp_path / "cut.safetensors").read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("told", "wrong"),
+    [
+        (
+            {"student": STUDENT.model_copy(update={"features": 8})},
+            "student.features: 8 is not allowed; allowed: 4, as this",
+        ),
+        ({"baseline": BaselineConfig(kind="none")}, "baseline.kind: none is not allowed; allowed: coulomb, as this"),
+        ({"baseline": BaselineConfig(permittivity=30.0)}, "baseline.permittivity: 30.0 is not allowed; allowed: None"),
+        ({"train": TrainConfig(epochs=1, precision="float64")}, "train.precision: float64 is not allowed; allowed: fl"),
+    ],
+)
+def test_a_potential_of_another_kind_is_no_start(
+    told: dict[str, object], wrong: str, release: Release, tmp_path: Path
+) -> None:
+    first = potential_of(release, spec(epochs=1), tmp_path / "first.safetensors")
+    with pytest.raises(UserError, match=f"first.safetensors: {wrong}"):
+        potential_of(release, spec().model_copy(update=told), tmp_path / "second.safetensors", first)
+
+
+def test_other_elements_and_a_spline_alone_are_no_start(release: Release, tmp_path: Path) -> None:
+    first = potential_of(release, spec(epochs=1), tmp_path / "first.safetensors")
+    frames = salt_melt(20)
+    bromide = frames.with_arrays(numbers=np.where(frames["numbers"] == 17, 35, frames["numbers"]))
+    other = release_of(bromide, tmp_path / "other")
+    with pytest.raises(UserError, match="elements of the training frames: Na, Br is not allowed; allowed: Na, Cl"):
+        potential_of(other, spec(), tmp_path / "second.safetensors", first)
+    alone = spec(epochs=1).model_copy(update={"student": StudentConfig(network="pair", r_max_A=4.0)})
+    spline = potential_of(release, alone, tmp_path / "pair.safetensors")
+    with pytest.raises(UserError, match=r"pair\.safetensors: nothing to start from, for a spline"):
+        potential_of(release, alone, tmp_path / "second.safetensors", spline)

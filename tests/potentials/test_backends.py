@@ -21,6 +21,7 @@ TRAINING = (
     "test_no_mean_error_of_the_energy_is_left",
     "test_a_kill_changes_nothing[second half]",
     "test_members_differ",
+    "test_training_starts_from_what_another_potential_has_learned[none]",
 )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from safetensors import safe_open
 
 from saltern.cli import main
 from saltern.labelling.ledger import books_of
@@ -258,6 +259,23 @@ def what_was_learned_is_simulated_elsewhere(run: Run, results: Path) -> None:
     assert damaged.returncode != 0
     assert "index.parquet" in damaged.stdout + damaged.stderr
     assert not (again / "dataset").exists()
+
+
+def test_training_starts_from_the_same_member_of_a_level_above(run: Run, finished: Path) -> None:
+    """And waits for it; two levels of one teacher are labelled once."""
+    place = run.place  # type: ignore[attr-defined]
+    campaign = yaml.safe_load(TINY.read_text())
+    first = campaign["levels"][0]
+    campaign["levels"].append({**first, "name": "fine", "train": {**first["train"], "start_level": "atoms"}})
+    (place / "start.yaml").write_text(yaml.safe_dump(campaign))
+    wanted = [f"results/tiny/fine/potentials/m000{n}.safetensors" for n in (0, 1)]
+    assert planned(run("--dry-run", *wanted, configfile="start.yaml")) == {"release": 1, "train": 2}
+    done = run(*wanted, configfile="start.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for number in (0, 1):
+        with safe_open(place / wanted[number], "pt") as file:
+            told = json.loads(file.metadata()["saltern"])["training"]
+        assert told["start"] == file_hash(finished / f"atoms/potentials/m000{number}.safetensors")
 
 
 def test_the_student_of_one_level_teaches_the_next(run: Run) -> None:

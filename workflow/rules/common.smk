@@ -235,3 +235,12 @@ def teaching(wildcards):
     """The potentials of the level above, where that is the teacher."""
     above = CAMPAIGN.above(LEVELS[wildcards.level])
     return potentials_of(above) if above else []
+
+
+def starting(wildcards):
+    """The potential that the training of a job's member starts from: of a level above, the one of the same number."""
+    above = CAMPAIGN.starting(LEVELS[wildcards.level])
+    if above is None:
+        return []
+    files = potentials_of(above)
+    return files[LEVELS[wildcards.level].members()[wildcards.member] % len(files)]

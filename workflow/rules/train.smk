@@ -1,7 +1,8 @@
 rule train:
     """One committee member; resumes from its checkpoint after a kill."""
     input:
-        "results/{campaign}/{level}/dataset",
+        dataset="results/{campaign}/{level}/dataset",
+        start=starting,
     output:
         potential="results/{campaign}/{level}/potentials/{member}.safetensors",
         curve=report(
@@ -33,8 +34,8 @@ rule train:
         number=lambda wildcards: LEVELS[wildcards.level].members()[wildcards.member],
         spec=spec("train"),
     shell:
-        "saltern train {input} {output.potential} {output.curve} --member {params.number}"
-        " --processes {resources.tasks} --spec {params.spec:q} 2>&1 | tee {log}"
+        "saltern train {input.dataset} {output.potential} {output.curve} --member {params.number}"
+        " --processes {resources.tasks} --start {input.start:q} --spec {params.spec:q} 2>&1 | tee {log}"
 
 
 rule evaluate:

@@ -29,6 +29,13 @@ def add_to(commands: Any) -> None:
     train.add_argument("curve", type=Path, help="its learning curve (.csv), written as it goes")
     train.add_argument("--member", type=int, required=True, metavar="N")
     train.add_argument(
+        "--start",
+        type=Path,
+        nargs="?",
+        metavar="FILE",
+        help="a potential of the same student and baseline, from whose weights it starts; without it from random ones",
+    )
+    train.add_argument(
         "--processes",
         type=int,
         default=1,
@@ -112,9 +119,12 @@ def _train(options: argparse.Namespace) -> None:
 
     spec = parsed(TrainSpec, options.spec)
     require(spec.student.network)
+    if spec.train.start_level and not options.start:
+        raise UserError(f"--start: required with train.start_level: {spec.train.start_level}; give its potential")
     if options.processes > 1 and not options.rendezvous:
         files = [str(path) for path in (options.release, options.output, options.curve)]
         told = [f"--member={options.member}", f"--processes={options.processes}", f"--spec={options.spec}"]
+        told += [f"--start={options.start}"] if options.start else []
         sys.exit(launch([sys.executable, "-m", "saltern", "train", *files, *told], options.processes, options.output))
     _train_here(options, spec)
 
@@ -132,7 +142,8 @@ def _train_here(options: argparse.Namespace, spec: TrainSpec) -> None:
     what = f"train {options.output.stem}"
     try:
         with together as group:
-            train(open_release(options.release), spec, options.member, options.output, options.curve, what, group)
+            release, files = open_release(options.release), (options.output, options.curve)
+            train(release, spec, options.member, *files, what, group, options.start)
     except LostProcessError as error:
         sys.exit(f"saltern: {what}: {error}")
 

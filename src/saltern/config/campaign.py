@@ -26,7 +26,7 @@ from saltern.config.stages import (
     Teacher,
     TrainConfig,
 )
-from saltern.config.student import not_taken
+from saltern.config.student import NOT_OF_WEIGHTS, not_taken
 from saltern.config.system import System, SystemEntry, state_id
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -159,7 +159,7 @@ class Level(Section):
             # what is not there is left out, so that labels made before it could be there stay
             "label": {"batch"} if self.label.settled else {"batch", "settled"},
             "student": {"committee"},
-            "train": {"processes"},
+            "train": {"processes"} if self.train.start_level else {"processes", "start_level"},
             "simulate": {"replicas", "batch", "together", "temperatures", "driver"},
         }
         return _canonical(specs[stage].model_dump(exclude={name: left for name, left in counts.items() if left}))
@@ -295,6 +295,10 @@ class Campaign(Section):
         """The level whose student teaches another one, None where there is none."""
         return self._named(level.teacher)
 
+    def starting(self, level: Level) -> Level | None:
+        """The level whose potentials the training of another one starts from, None where it starts from nothing."""
+        return next((other for other in self.levels if other.name == level.train.start_level), None)
+
     def student(self, teacher: Teacher) -> StudentConfig | None:
         """The student that a teacher is, None where it is none."""
         level = self._named(teacher)
@@ -307,7 +311,7 @@ class Campaign(Section):
 
     def problems(self) -> list[Problem]:
         """What is wrong across sections, though each section is right by itself."""
-        found = [*self._name_clashes(), *self._wrong_teachers(), *self._wrong_levels()]
+        found = [*self._name_clashes(), *self._wrong_teachers(), *self._wrong_starts(), *self._wrong_levels()]
         for index, level in enumerate(self.levels):
             found += [*_level_problems(index, level), *self._too_few_groups(index, level)]
         return found
@@ -325,6 +329,18 @@ class Campaign(Section):
                 yield Problem(f"levels.{index}.teacher.level", teacher.level, allowed)
             if not level.without_solvent:
                 knowing.append(level.name)
+
+    def _wrong_starts(self) -> Iterator[Problem]:
+        """Trainings that start from no level above, or from a potential of another kind."""
+        for index, level in enumerate(self.levels):
+            wanted, above = level.train.start_level, self.levels[:index]
+            if wanted is None:
+                continue
+            if wanted not in [other.name for other in above]:
+                names = " or ".join(other.name for other in above) or "none here"
+                yield Problem(f"levels.{index}.train.start_level", wanted, f"a level above this one: {names}")
+            elif source := self.starting(level):
+                yield from _start_problems(f"levels.{index}", level, source)
 
     def _wrong_levels(self) -> Iterator[Problem]:
         """Systems of levels that are none or leave nothing of them, and levels without a system."""
@@ -445,6 +461,29 @@ def _level_problems(index: int, level: Level) -> list[Problem]:
         allowed = f"at least 10 time steps, {10 * simulate.timestep_fs:g} fs, with nose-hoover"
         found.append(Problem(f"{at}.simulate.thermostat_fs", simulate.thermostat_fs, allowed))
     return found
+
+
+def _start_problems(at: str, level: Level, source: Level) -> Iterator[Problem]:
+    """What keeps a training from starting with the potentials of another level."""
+    name = source.name
+    if level.student.network == "pair":
+        allowed = "nothing with network: pair, which is fitted and not trained"
+        yield Problem(f"{at}.train.start_level", name, allowed)
+    if level.student.start:
+        yield Problem(f"{at}.student.start", level.student.start, f"nothing with train.start_level: {name}")
+    if not source.trained:
+        # what they are stands in their files
+        return
+    for key in sorted(StudentConfig.model_fields.keys() - NOT_OF_WEIGHTS):
+        own, other = getattr(level.student, key), getattr(source.student, key)
+        if own != other:
+            yield Problem(f"{at}.student.{key}", own, f"{other}, as at {name}, where train.start_level starts")
+    if level.baseline != source.baseline:
+        told, other = (json.dumps(one.baseline.model_dump()) for one in (level, source))
+        yield Problem(f"{at}.baseline", told, f"{other}, as at {name}, where train.start_level starts")
+    if level.train.precision != source.train.precision:
+        allowed = f"{source.train.precision}, as at {name}, where train.start_level starts"
+        yield Problem(f"{at}.train.precision", level.train.precision, allowed)
 
 
 def _silent_sections(at: str, level: Level) -> Iterator[Problem]:

@@ -279,6 +279,11 @@ class TrainConfig(Section):
     not what is trained, so a change trains nothing again."""
     learning_rate: float = Field(0.01, gt=0)
     """Largest learning rate."""
+    start_level: str | None = Field(None, examples=["cheap"])
+    """Name of a level above whose members the training starts from, each from its own, instead of random weights: one
+    of cheap labels, such as tight binding's, where DFT has labelled a few frames. Both have the same `student` and
+    `baseline`; energies of the free atoms are fitted anew. It halves the error with 4 frames of water and gains nothing
+    from 16 on (docs/results/learning.md)."""
     optimiser: Literal["muon", "adam"] = "muon"
     """`muon`: for matrices momentum that is made orthogonal (Jordan and others 2024), and Adam for the rest; `adam`:
     Adam for all weights, as networks of other packages have it either way. docs/results/learning.md compares them."""

@@ -19,6 +19,9 @@ WITHOUT = {
 OF_START = ("r_max_A", "layers", "l_max", "features", "bessel", "radial_width", "prior")
 """Keys that weights to start from decide."""
 
+NOT_OF_WEIGHTS = {"committee", "start"}
+"""Keys that say how many networks there are and what they began as; with all others alike, weights fit."""
+
 
 def not_taken(student: StudentConfig) -> list[tuple[str, Any, str]]:
     """Keys of a student that differ from their default though its network does not take them.

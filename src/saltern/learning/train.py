@@ -20,6 +20,7 @@ from saltern.learning.muon import Muon
 from saltern.learning.noise import Noise
 from saltern.learning.pairs import fit_pairs
 from saltern.learning.resampling import drawn, trajectories, units
+from saltern.learning.start import Start, start_from
 from saltern.learning.stopping import Best
 from saltern.learning.stream import ShuffledShare, read_ahead
 from saltern.potentials import Network, chosen_device, closest, save
@@ -43,7 +44,14 @@ OF_GROUP = {"train": {"processes"}}
 
 
 def train(
-    release: Release, spec: TrainSpec, member: int, output: Path, curve: Path, what: str, group: Group = ALONE
+    release: Release,
+    spec: TrainSpec,
+    member: int,
+    output: Path,
+    curve: Path,
+    what: str,
+    group: Group = ALONE,
+    start: Path | None = None,
 ) -> None:
     """Train one committee member: a learning rate that rises and falls to zero along a cosine, averaged weights.
 
@@ -64,16 +72,20 @@ def train(
         curve: learning curve (CSV), written as it goes.
         what: the task, for progress lines.
         group: the processes that share this training; each of them calls this.
+        start: a potential to start from instead of random weights. Splines beneath its network stay, and walls begin
+            where neither its frames nor these reach.
 
     Raises:
         UserError: when there is nothing to train on, validation frames are needed or hold an element that training
-            frames do not, or stresses are asked for that were not labelled.
+            frames do not, stresses are asked for that were not labelled, or `start` is another kind of potential.
         LostProcessError: when another process of the group has ended.
     """
     frames, validation = release.reader("train"), release.reader("validation")
     check(frames, validation, spec, release.directory)
-    run = _Training(frames, validation, spec, member, group)
-    identity = text_hash(release.manifest["root_hash"], spec.model_dump_json(exclude=OF_GROUP), str(member))
+    begun = start_from(start, spec, elements(frames), chosen_device(spec.train.device)) if start else None
+    run = _Training(frames, validation, spec, member, group, begun)
+    question = (release.manifest["root_hash"], spec.model_dump_json(exclude=OF_GROUP), str(member))
+    identity = text_hash(*question, *([begun.hash] if begun else []))
     checkpoint = output.with_suffix(".checkpoint")
     kept = run.resume(checkpoint, identity)
     remaining = range(run.epoch, run.epochs)
@@ -91,6 +103,7 @@ def train(
                 say(f"{what}: ended after epoch {epoch + 1}, {run.best.ended}; epoch {run.best.epoch} is kept")
                 break
         told = {"spec": spec.model_dump(exclude=OF_GROUP), "member": member, "processes": group.size}
+        told |= {"start": begun.hash} if begun else {}
         about = {
             "baseline": spec.baseline.kind,
             "closest": run.closest(),
@@ -123,7 +136,13 @@ class _Training:
     """Everything that changes while a network is trained."""
 
     def __init__(
-        self, frames: FrameReader, validation: FrameReader, spec: TrainSpec, member: int, group: Group
+        self,
+        frames: FrameReader,
+        validation: FrameReader,
+        spec: TrainSpec,
+        member: int,
+        group: Group,
+        start: Start | None = None,
     ) -> None:
         self.config, self.group = spec.train, group
         dtype = getattr(torch, spec.train.precision)
@@ -135,12 +154,16 @@ class _Training:
         self.data, self.validation = (
             Examples(reader, *arguments, noise, spec.baseline.permittivity) for reader in (frames, validation)
         )
-        self.network = Network(
-            spec.student, species, shifts=[0.0] * len(species), seed=seed, dtype=dtype,
-            scale=self.data.scale, neighbours=self.data.neighbours,
-        ).to(self.device)  # fmt: skip
+        self.start, self.losses = start, list[float]()
+        if start:
+            self.network = start.network
+        else:
+            self.network = Network(
+                spec.student, species, shifts=[0.0] * len(species), seed=seed, dtype=dtype,
+                scale=self.data.scale, neighbours=self.data.neighbours,
+            ).to(self.device)  # fmt: skip
+            self.losses = self._fit_pairs(frames, spec.student.r_max_A, member)
         self.epochs = 1 if self.network.closed else self.config.epochs
-        self.losses = self._fit_pairs(frames, spec.student.r_max_A, member)
         fit_shifts(self.network, self.data, self.device, group)
         self.average = [weight.detach().clone() for weight in self.network.parameters()]
         self.optimisers = optimisers(self.network, self.config)
@@ -251,7 +274,8 @@ class _Training:
     def closest(self) -> list[list[float]]:
         """Shortest distances between elements in the training frames, the same for all members of a committee."""
         pairs = ((e.vectors, e.species[e.first], e.species[e.second]) for e in self.data.as_sampled())
-        return closest(self.network.species, pairs)
+        found = closest(self.network.species, pairs)
+        return self.start.joined(found) if self.start else found
 
     def write(self, path: Path, identity: str) -> None:
         """Keep the state."""

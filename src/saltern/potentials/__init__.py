@@ -12,7 +12,7 @@ from saltern.potentials.graph import Graph, derivatives
 from saltern.potentials.neighbours import NeighbourList
 from saltern.potentials.network import Network
 from saltern.potentials.pair import PairSpline
-from saltern.potentials.potential import Baseline, Evaluation, Potential, baseline, chosen_device, save
+from saltern.potentials.potential import Baseline, Evaluation, Potential, baseline, chosen_device, load_network, save
 
 if TYPE_CHECKING:
     from saltern.potentials.calculator import SalternCalculator
@@ -32,6 +32,7 @@ __all__ = [
     "closest",
     "derivatives",
     "element_charges",
+    "load_network",
     "require",
     "save",
 ]

@@ -86,7 +86,7 @@ class Potential:
             UserError: when a file is not a potential, or the members were trained on different things.
         """
         place = chosen_device(device)
-        loaded = [_read(Path(path), place) for path in paths]
+        loaded = [load_network(Path(path), place) for path in paths]
         about = loaded[0][1]
         for path, (_, other) in zip(paths, loaded, strict=True):
             if any(other.get(key) != about.get(key) for key in _OF_COMMITTEE):
@@ -204,8 +204,12 @@ def save(path: Path, network: Network, about: Mapping[str, Any]) -> None:
         save_file(weights, temporary, metadata={"saltern": json.dumps(header, sort_keys=True)})
 
 
-def _read(path: Path, device: torch.device) -> tuple[Network, dict[str, Any]]:
-    """One member and what its file says about it."""
+def load_network(path: Path, device: torch.device) -> tuple[Network, dict[str, Any]]:
+    """One committee member, and what its file says about it.
+
+    Raises:
+        UserError: when the file is not a potential.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
