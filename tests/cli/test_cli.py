@@ -9,6 +9,7 @@ import pytest
 from saltern.cli import main
 
 ROOT = Path(__file__).parents[2]
+STARTED = '{"baseline": {}, "student": {}, "train": {"start_level": "cheap"}}'
 
 
 def test_validate_says_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,17 +43,11 @@ def test_validate_tells_each_mistake_in_one_line_and_exits_with_2(
             "nowhere.h5: no such file",
         ),
         (
-            [
-                "train",
-                "nowhere",
-                "x.safetensors",
-                "x.csv",
-                "--member",
-                "0",
-                "--start",
-                "--spec",
-                '{"baseline": {}, "student": {}, "train": {"start_level": "cheap"}}',
-            ],
+            ["sample", "nowhere.h5", "x.h5", "--spec", '{"sample": {"engine": "potential", "level": "cheap"}}'],
+            "--potentials: required with sample.level: cheap; give its committee",
+        ),
+        (
+            ["train", "nowhere", "x", "x.csv", "--member=0", "--start", f"--spec={STARTED}"],
             "--start: required with train.start_level: cheap; give its potential",
         ),
     ],

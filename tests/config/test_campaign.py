@@ -11,6 +11,7 @@ from saltern.config import (
     Campaign,
     LabelSpec,
     Level,
+    SampleSpec,
     SimulateSpec,
     StudentConfig,
     System,
@@ -183,6 +184,41 @@ def test_a_level_that_cannot_be_taught_is_told(two: dict[str, Any], changes: dic
     two["levels"][1] |= changes
     (line,) = lines(two)
     assert line.startswith(f"my.yaml: {expected}")
+
+
+def test_a_level_may_sample_with_the_student_of_one_above(two: dict[str, Any]) -> None:
+    cheap = two["levels"][0]
+    exact = {**cheap, "name": "exact", "sample": {**cheap["sample"], "engine": "potential", "level": cheap["name"]}}
+    two["levels"] = [cheap, exact]
+    campaign = campaign_from(two, "my.yaml")
+    above, level = campaign.levels
+    assert campaign.sampling(level) is above
+    assert campaign.sampling(above) is None
+    assert campaign.labelled_at(level) is level
+    assert json.loads(level.spec("sample"))["sample"]["level"] == above.name
+    assert "level" not in json.loads(above.spec("sample"))["sample"], "what was sampled before this key was there stays"
+    assert SampleSpec.model_validate_json(above.spec("sample")).sample == above.sample
+
+
+@pytest.mark.parametrize(
+    ("sample", "expected"),
+    [
+        ({"engine": "potential", "level": "exact"}, "level: 'exact' is not allowed; allowed: a level above this one"),
+        (
+            {"engine": "potential", "level": "ions"},
+            "level: 'ions' is not allowed; allowed: a level above this one whose student knows the solvent: atoms",
+        ),
+        (
+            {"engine": "potential", "level": "atoms", "potential": "p"},
+            "potential: 'p, atoms' is not allowed; allowed: a ",
+        ),
+        ({"level": "atoms"}, "potential: 'atoms' is not allowed; allowed: a file or, as sample.level, a level with"),
+    ],
+)
+def test_a_level_that_cannot_sample_is_told(two: dict[str, Any], sample: dict[str, Any], expected: str) -> None:
+    two["levels"].append({**two["levels"][0], "name": "exact", "sample": sample})
+    (line,) = lines(two)
+    assert line.startswith(f"my.yaml: levels.2.sample.{expected}")
 
 
 def test_training_may_start_from_a_level_above(two: dict[str, Any]) -> None:

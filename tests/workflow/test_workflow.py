@@ -261,21 +261,33 @@ def what_was_learned_is_simulated_elsewhere(run: Run, results: Path) -> None:
     assert not (again / "dataset").exists()
 
 
-def test_training_starts_from_the_same_member_of_a_level_above(run: Run, finished: Path) -> None:
-    """And waits for it; two levels of one teacher are labelled once."""
+def test_what_a_level_has_learned_samples_and_starts_the_next(run: Run, finished: Path) -> None:
+    """Candidates come from its committee, and every member goes on from the one of the same number."""
     place = run.place  # type: ignore[attr-defined]
     campaign = yaml.safe_load(TINY.read_text())
     first = campaign["levels"][0]
-    campaign["levels"].append({**first, "name": "fine", "train": {**first["train"], "start_level": "atoms"}})
+    brief = {"engine": "potential", "level": "atoms", "frames": 6, "trajectories": 3, "every_ps": 0.002}
+    fine = {
+        "name": "fine",
+        "sample": {**brief, "equilibrate_ps": 0.002},
+        "label": {"batch": 6},
+        "collect": {"near_duplicate_A": 0},
+        "train": {**first["train"], "start_level": "atoms"},
+    }
+    campaign["levels"].append({**first, **fine})
     (place / "start.yaml").write_text(yaml.safe_dump(campaign))
     wanted = [f"results/tiny/fine/potentials/m000{n}.safetensors" for n in (0, 1)]
-    assert planned(run("--dry-run", *wanted, configfile="start.yaml")) == {"release": 1, "train": 2}
+    expected = {"sample": 2, "label": 2, "collect": 2, "release": 1, "train": 2}
+    assert planned(run("--dry-run", *wanted, configfile="start.yaml")) == expected
     done = run(*wanted, configfile="start.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
+    before = [file_hash(finished / f"atoms/potentials/m000{number}.safetensors") for number in (0, 1)]
+    for system in ("salt", "water"):
+        assert read_metadata(place / f"results/tiny/fine/candidates/{system}.h5")["potentials"] == before
     for number in (0, 1):
         with safe_open(place / wanted[number], "pt") as file:
             told = json.loads(file.metadata()["saltern"])["training"]
-        assert told["start"] == file_hash(finished / f"atoms/potentials/m000{number}.safetensors")
+        assert told["start"] == before[number]
 
 
 def test_the_student_of_one_level_teaches_the_next(run: Run) -> None:

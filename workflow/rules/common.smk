@@ -168,15 +168,28 @@ def shared(value):
     return lambda wildcards: value if processes(wildcards) > 1 else None
 
 
-def label_environment(wildcards):
-    """Only CP2K needs more than the core environment."""
-    name = "cp2k" if LEVELS[wildcards.level].teacher.engine == "cp2k" else "core"
+def environment(name):
+    """The file of an environment."""
     return f"{workflow.basedir}/envs/{name}.yaml"
+
+
+def sample_environment(wildcards):
+    """That of the student that samples, where one of this campaign does."""
+    above = CAMPAIGN.sampling(LEVELS[wildcards.level])
+    return environment(above.student.environment if above else "core")
+
+
+def label_environment(wildcards):
+    """Of the teachers only CP2K, and students of other packages, need more than the core environment."""
+    level = LEVELS[wildcards.level]
+    above = CAMPAIGN.above(level)
+    own = "cp2k" if level.teacher.engine == "cp2k" else "core"
+    return environment(above.student.environment if above else own)
 
 
 def student_environment(wildcards):
     """Networks of other packages are trained and used in environments of their own."""
-    return f"{workflow.basedir}/envs/{LEVELS[wildcards.level].student.environment}.yaml"
+    return environment(LEVELS[wildcards.level].student.environment)
 
 
 @cache
@@ -244,3 +257,10 @@ def starting(wildcards):
         return []
     files = potentials_of(above)
     return files[LEVELS[wildcards.level].members()[wildcards.member] % len(files)]
+
+
+def sampling(wildcards):
+    """The potentials that make the candidate frames of a job's level, where potentials do."""
+    level = LEVELS[wildcards.level]
+    above = CAMPAIGN.sampling(level)
+    return potentials_of(above) if above else [file for file in [level.sample.potential] if file]

@@ -1,7 +1,8 @@
 rule sample:
     """Decorrelated candidate frames of one system from cheap molecular dynamics."""
     input:
-        "results/{campaign}/systems/{system}.h5",
+        system="results/{campaign}/systems/{system}.h5",
+        potentials=sampling,
     output:
         "results/{campaign}/{level}/candidates/{system}.h5",
     log:
@@ -9,10 +10,11 @@ rule sample:
     benchmark:
         "results/{campaign}/{level}/cost/sample/{system}.tsv"
     conda:
-        "../../envs/core.yaml"
+        sample_environment
     resources:
         runtime=growing(120),
     params:
         spec=spec("sample"),
     shell:
-        "saltern sample {input} {output} --spec {params.spec:q} 2>&1 | tee {log}"
+        "saltern sample {input.system} {output} --potentials {input.potentials:q} --spec {params.spec:q}"
+        " 2>&1 | tee {log}"

@@ -31,6 +31,14 @@ def add_to(commands: Any) -> None:
     sample = commands.add_parser("sample", help="candidate frames of one system from molecular dynamics")
     sample.add_argument("system", type=Path, help="the composed system")
     sample.add_argument("output", type=Path)
+    sample.add_argument(
+        "--potentials",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="FILE",
+        help="the committee that samples, where a level above does; the first member drives (that of the spec)",
+    )
     add_spec(sample)
     sample.set_defaults(run=_sample)
 
@@ -107,18 +115,21 @@ def _sample(options: argparse.Namespace) -> None:
     from saltern.systems import compose
 
     spec = parsed(SampleSpec, options.spec)
+    potential = _sampling(spec, options.potentials)
     about = read_metadata(options.system)
     system = System(**about["system"])
     # the first box is there already, the other trajectories start from packings of their own
     others = (compose(system, trajectory)[0] for trajectory in range(1, spec.sample.trajectories))
     starts = [read_frames(options.system), *others]
-    if spec.sample.engine == "packed":
+    told: dict[str, Any] = {}
+    if potential is not None:
+        frames = _sample_with_student(starts, about, spec, potential)
+        told["potentials"] = list(potential.hashes)
+    elif spec.sample.engine == "packed":
         frames = _packed(starts)
-    elif spec.sample.engine == "openmm":
-        frames = _sample_classically(starts, about, spec, system.seed)
     else:
-        frames = _sample_with_student(starts, about, spec)
-    write_frames(options.output, frames, {**about, "sample": spec.model_dump()})
+        frames = _sample_classically(starts, about, spec, system.seed)
+    write_frames(options.output, frames, {**about, "sample": spec.model_dump(), **told})
 
 
 def _packed(starts: Sequence[Frames]) -> Frames:
@@ -137,12 +148,25 @@ def _sample_classically(starts: Sequence[Frames], about: dict[str, Any], spec: S
     return sample(starts, about, spec, seed)
 
 
-def _sample_with_student(starts: Sequence[Frames], about: dict[str, Any], spec: SampleSpec) -> Frames:
-    from saltern.dynamics import sample_with_potential
-    from saltern.frames import Frames
+def _sampling(spec: SampleSpec, paths: Sequence[Path]) -> Potential | None:
+    """The potential that samples, where one does: a file, or what another level has learned."""
+    from saltern.errors import UserError
     from saltern.potentials import Potential
 
-    potential = Potential.load([Path(str(spec.sample.potential))])
+    if spec.sample.engine != "potential":
+        return None
+    files = list(paths) or [Path(file) for file in [spec.sample.potential] if file]
+    if not files:
+        raise UserError(f"--potentials: required with sample.level: {spec.sample.level}; give its committee")
+    return Potential.load(files)
+
+
+def _sample_with_student(
+    starts: Sequence[Frames], about: dict[str, Any], spec: SampleSpec, potential: Potential
+) -> Frames:
+    from saltern.dynamics import sample_with_potential
+    from saltern.frames import Frames
+
     return sample_with_potential(Frames.concatenate(starts), about, potential, spec)
 
 

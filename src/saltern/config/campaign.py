@@ -155,8 +155,8 @@ class Level(Section):
             "observe": ObserveSpec(observe=self.observe),
         }
         counts: dict[str, Any] = {
-            "sample": not self.moving and stage == "label",
-            # what is not there is left out, so that labels made before it could be there stay
+            # what is not there is left out, so that what was made before it could be there stays
+            "sample": (not self.moving and stage == "label") or (set() if self.sample.level else {"level"}),
             "label": {"batch"} if self.label.settled else {"batch", "settled"},
             "student": {"committee"},
             "train": {"processes"} if self.train.start_level else {"processes", "start_level"},
@@ -295,9 +295,13 @@ class Campaign(Section):
         """The level whose student teaches another one, None where there is none."""
         return self._named(level.teacher)
 
+    def sampling(self, level: Level) -> Level | None:
+        """The level whose student makes the candidate frames of another one, None where none does."""
+        return self._called(level.sample.level)
+
     def starting(self, level: Level) -> Level | None:
         """The level whose potentials the training of another one starts from, None where it starts from nothing."""
-        return next((other for other in self.levels if other.name == level.train.start_level), None)
+        return self._called(level.train.start_level)
 
     def student(self, teacher: Teacher) -> StudentConfig | None:
         """The student that a teacher is, None where it is none."""
@@ -306,8 +310,11 @@ class Campaign(Section):
 
     def _named(self, teacher: Teacher) -> Level | None:
         """The level that a teacher names."""
-        asked = teacher.level if isinstance(teacher, LevelTeacher) else None
-        return next((level for level in self.levels if level.name == asked), None)
+        return self._called(teacher.level if isinstance(teacher, LevelTeacher) else None)
+
+    def _called(self, name: str | None) -> Level | None:
+        """The level of that name, None where there is none."""
+        return next((level for level in self.levels if level.name == name), None)
 
     def problems(self) -> list[Problem]:
         """What is wrong across sections, though each section is right by itself."""
@@ -317,16 +324,17 @@ class Campaign(Section):
         return found
 
     def _wrong_teachers(self) -> Iterator[Problem]:
-        """Levels that share a name, and teachers that are no level above or know no solvent."""
+        """Levels that share a name, and levels that teach or sample another one and stand below or know no solvent."""
         knowing: list[str] = []
         for index, level in enumerate(self.levels):
             if level.name in [other.name for other in self.levels[:index]]:
                 yield Problem(f"levels.{index}.name", level.name, "another name for every level")
-            teacher = level.teacher
-            if isinstance(teacher, LevelTeacher) and teacher.level not in knowing:
-                names = " or ".join(knowing) or "none here"
-                allowed = f"a level above this one whose student knows the solvent: {names}"
-                yield Problem(f"levels.{index}.teacher.level", teacher.level, allowed)
+            teacher = level.teacher.level if isinstance(level.teacher, LevelTeacher) else None
+            for at, wanted in (("teacher.level", teacher), ("sample.level", level.sample.level)):
+                if wanted is not None and wanted not in knowing:
+                    names = " or ".join(knowing) or "none here"
+                    allowed = f"a level above this one whose student knows the solvent: {names}"
+                    yield Problem(f"levels.{index}.{at}", wanted, allowed)
             if not level.without_solvent:
                 knowing.append(level.name)
 
@@ -417,14 +425,10 @@ def _level_problems(index: int, level: Level) -> list[Problem]:
                 f"at least one frame for each of the {sample.trajectories} trajectories",
             )
         )
-    if (sample.engine == "potential") != (sample.potential is not None):
-        found.append(
-            Problem(
-                f"{at}.sample.potential",
-                sample.potential,
-                "a file with engine: potential, and nothing with any other engine",
-            )
-        )
+    given = [name for name in (sample.potential, sample.level) if name is not None]
+    if len(given) != (sample.engine == "potential"):
+        allowed = "a file or, as sample.level, a level with engine: potential, and nothing with any other engine"
+        found.append(Problem(f"{at}.sample.potential", ", ".join(given) or None, allowed))
     if not level.published and level.moving != level.without_solvent:
         allowed = "packed with a teacher that moves, and with no other"
         found.append(Problem(f"{at}.sample.engine", sample.engine, allowed))

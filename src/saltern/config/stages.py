@@ -27,6 +27,10 @@ class SampleConfig(Section):
     packed boxes themselves, from which a teacher that moves starts its own trajectories."""
     potential: str | None = None
     """The student to sample with (a `.safetensors` file), for `engine: potential`."""
+    level: str | None = Field(None, examples=["cheap"])
+    """Instead of a file the level above whose student samples, for `engine: potential`: one of cheap labels, or of a
+    universal model after a few frames. Its first member drives, and where the committee disagrees by more than 5 eV/Å
+    about a force the job fails."""
     frames: int = Field(200, ge=1, le=1_000_000)
     """Candidate frames per system, over all its trajectories."""
     trajectories: int = Field(5, ge=1, le=1000)
