@@ -90,7 +90,7 @@ def _by_species(wrong: torch.Tensor, species: torch.Tensor) -> torch.Tensor:
     return torch.stack([squares[species == s].mean() for s in species.unique()]).mean()
 
 
-BASE = {"batch": 1}
+BASE = {"batch": 1, "optimiser": "adam"}
 MUON = {"optimiser": "muon"}
 VARIANTS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any], Change | None]] = {
     "default": ({}, {}, None),
@@ -120,6 +120,11 @@ VARIANTS: dict[str, tuple[Mapping[str, Any], Mapping[str, Any], Change | None]] 
     "muon,batch=2": ({}, {**MUON, "batch": 2}, None),
     "muon,features=32": ({"features": 32}, MUON, None),
     "muon,ema=0.999": ({}, {**MUON, "ema": 0.999}, None),
+    "muon,message=attention": ({"message": "attention"}, MUON, None),
+    "muon,readout=perceptron": ({"readout": "perceptron"}, MUON, None),
+    "muon,unconstrained": ({"network": "unconstrained"}, MUON, None),
+    "muon,unconstrained,features=32": ({"network": "unconstrained", "features": 32}, MUON, None),
+    "muon,cartesian,features=32": ({"network": "cartesian", "features": 32}, MUON, None),
     "muon,loss=huber": ({}, MUON, _with_force_loss(_huber)),
     "muon,schedule=late": ({}, MUON, _with_schedule(_late)),
     "lion,rate=0.001": ({}, {"learning_rate": 0.001}, _from_package("Lion")),
@@ -146,7 +151,7 @@ def answer(arrays: dict[str, Any], variant: str, seconds: float, seed: int) -> N
 def report(place: Path, variants: list[str], seconds: float) -> None:
     """Print the errors at the end of all trainings of one length."""
     heads = ("parameters", "steps", "CPU s", "force (meV/Å)", "energy (meV/atom)", "seeds")
-    print(f"{'variant':>18} {heads[0]:>10} {heads[1]:>6} {heads[2]:>6} {heads[3]:>20} {heads[4]:>18} {heads[5]:>5}")
+    print(f"{'variant':>30} {heads[0]:>10} {heads[1]:>6} {heads[2]:>6} {heads[3]:>20} {heads[4]:>18} {heads[5]:>5}")
     for variant in variants:
         told = [json.loads(file.read_text()) for file in sorted(place.glob(f"{variant} {seconds:g} *.json"))]
         if not told:
@@ -154,7 +159,7 @@ def report(place: Path, variants: list[str], seconds: float) -> None:
         spent, steps, force, energy = zip(*(curve["found"][-1] for curve in told), strict=True)
         spread = statistics.stdev(force) if len(force) > 1 else float("nan")
         print(
-            f"{variant:>18} {told[0]['parameters']:>10} {statistics.median(steps):>6g} {statistics.mean(spent):>6.0f} "
+            f"{variant:>30} {told[0]['parameters']:>10} {statistics.median(steps):>6g} {statistics.mean(spent):>6.0f} "
             f"{statistics.mean(force):>10.1f} ± {spread:>5.1f}   {statistics.mean(energy):>18.2f} {len(told):>5}"
         )
 

@@ -536,6 +536,9 @@ def test_a_temperature_twice_is_told(demo: dict[str, Any]) -> None:
         ({"network": "mace", "kernels": "torch"}, "kernels"),
         ({"correlation": 2}, "correlation"),
         ({"network": "pair", "layers": 2}, "layers"),
+        ({"network": "pair", "readout": "perceptron"}, "readout"),
+        ({"network": "cartesian", "readout": "perceptron"}, "readout"),
+        ({"network": "mace", "message": "attention"}, "message"),
         ({"network": "sevennet", "start": "sevennet-0", "prior": "pair"}, "prior"),
         ({"network": "sevennet", "start": "sevennet-0", "r_max_A": 4.5}, "r_max_A"),
         ({"network": "sevennet", "start": "sevennet-0", "features": 32}, "features"),
@@ -552,7 +555,7 @@ def test_networks_of_other_packages_have_environments_of_their_own() -> None:
     networks = get_args(StudentConfig.model_fields["network"].annotation)
     found = {network: StudentConfig(network=network).environment for network in networks}
     assert {network for network, environment in found.items() if environment == "core"} == {
-        "equivariant", "cartesian", "pair",
+        "equivariant", "cartesian", "unconstrained", "pair",
     }  # fmt: skip
     for environment in found.values():
         assert (ROOT / f"envs/{environment}.yaml").is_file()

@@ -50,7 +50,7 @@ def test_what_is_no_matrix_is_refused() -> None:
         Muon([torch.zeros(3)], 0.1)
 
 
-@pytest.mark.parametrize("network", ["equivariant", "cartesian", "pair"])
+@pytest.mark.parametrize("network", ["equivariant", "cartesian", "unconstrained", "pair"])
 def test_every_weight_is_moved_once(network: str) -> None:
     made = Network(StudentConfig(network=network), (1, 8), shifts=[0.0, 0.0], scale=1.0, neighbours=20.0)
     adam, *muon = optimisers(made, TrainConfig())

@@ -19,7 +19,9 @@ from saltern.errors import UserError
 from saltern.frames import Frames
 from saltern.learning import held_out_errors, train
 from saltern.learning import train as training
-from saltern.learning.dataset import Examples, targets
+from saltern.learning.dataset import Example, Examples, collate, examples, targets
+from saltern.learning.loss import loss_of
+from saltern.learning.turning import random_turn, turned
 from saltern.potentials import Batch, Network, Potential, baseline, save
 from saltern.store import Release, collect_system, file_hash, open_release, write_frames, write_release
 
@@ -216,14 +218,15 @@ class StopError(Exception):
         (22, {}),
         (15, {"objective": "score", "energy_weight": 0.0}),
         (9, {"optimiser": "adam"}),
+        (14, {"network": "unconstrained"}),
     ],
-    ids=["first epoch", "end of an epoch", "second half", "near the end", "with noise", "with Adam"],
+    ids=["first epoch", "end of an epoch", "second half", "near the end", "with noise", "with Adam", "turned"],
 )
 def test_a_kill_changes_nothing(
     fatal: int, more: dict[str, object], release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Six steps an epoch, four epochs; killed after any step, or while the curve is written."""
-    told = spec(epochs=4, **more)
+    told = without_symmetry(epochs=4) if "network" in more else spec(epochs=4, **more)
     train(release, told, 1, tmp_path / "whole.safetensors", tmp_path / "whole.csv", "train")
     module = sys.modules[training.__module__]
     monkeypatch.setattr(module, "CHECKPOINT_INTERVAL_S", 0.0)
@@ -502,3 +505,49 @@ def test_other_elements_and_a_spline_alone_are_no_start(release: Release, tmp_pa
     spline = potential_of(release, alone, tmp_path / "pair.safetensors")
     with pytest.raises(UserError, match=r"pair\.safetensors: nothing to start from, for a spline"):
         potential_of(release, alone, tmp_path / "second.safetensors", spline)
+
+
+def without_symmetry(**changes: object) -> TrainSpec:
+    student = STUDENT.model_copy(update={"network": "unconstrained", "l_max": 2, "features": 16})
+    return spec(**changes).model_copy(update={"student": student})
+
+
+def test_what_a_network_without_symmetry_lacks_is_learned_from_turned_frames(
+    release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And told: by how much forces change when the held-out frames are turned."""
+
+    def left(path: Path) -> float:
+        found = held_out_errors(Potential.load([path], device="cpu"), release.frames("test"), "evaluate")
+        (row,) = [row for row in found["errors"] if row["what"] == "force, by turning the frame"]
+        return float(row["rmse"]["value"])
+
+    told = without_symmetry(epochs=60, batch=1)
+    learned = left(potential_of(release, told, tmp_path / "turned.safetensors"))
+    monkeypatch.setattr(sys.modules[training.__module__], "turned", lambda example, *_: example)
+    assert learned < 0.5 * left(potential_of(release, told, tmp_path / "as-they-are.safetensors"))
+    others = held_out_errors(
+        Potential.load([potential_of(release, spec(), tmp_path / "m.safetensors")], device="cpu"),
+        release.frames("test"),
+        "evaluate",
+    )
+    assert not [row for row in others["errors"] if "turning" in row["what"]], "where there is nothing to learn"
+
+
+def test_a_turned_frame_is_the_same_frame() -> None:
+    """To a network with symmetry: energy, forces and stress go with it, in another way for every seed."""
+    (example,) = examples(salt_melt(1), "coulomb", (11, 17), 4.0, torch.float64)
+    network = Network(STUDENT, (11, 17), shifts=[0.0, 0.0], scale=1.0, neighbours=8.0, dtype=torch.float64)
+    torch.nn.init.normal_(network.readout, generator=torch.Generator().manual_seed(0))
+    settings = TrainConfig(stress_weight=1000.0, energy_weight=1.0, force_weight=1.0)
+
+    def loss(one: Example) -> float:
+        return float(loss_of(network, collate([one], torch.device("cpu")), settings, 1.0, 1.0).detach())
+
+    first, second = (turned(example, 0, number) for number in (1, 2))
+    assert loss(first) == pytest.approx(loss(example), rel=1e-9)
+    assert (first.vectors - example.vectors).abs().max() > 0.1
+    assert (first.vectors - second.vectors).abs().max() > 0.1
+    assert torch.equal(turned(example, 0, 1).vectors, first.vectors)
+    mirrored = [torch.linalg.det(torch.from_numpy(random_turn(n))) < 0 for n in range(200)]
+    assert 60 < sum(map(bool, mirrored)) < 140, "mirror images in every second case"

@@ -22,6 +22,8 @@ SHAPES = [
     {"network": "equivariant", "l_max": 0, "features": 12},
     {"network": "cartesian", "features": 32},
     {"network": "cartesian", "features": 4, "prior": "pair"},
+    {"network": "equivariant", "l_max": 1, "features": 4, "message": "attention", "readout": "perceptron"},
+    {"network": "unconstrained", "l_max": 2, "features": 8},
 ]
 
 

@@ -158,7 +158,7 @@ class Level(Section):
             # what is not there is left out, so that what was made before it could be there stays
             "sample": (not self.moving and stage == "label") or (set() if self.sample.level else {"level"}),
             "label": {"batch"} if self.label.settled else {"batch", "settled"},
-            "student": {"committee"},
+            "student": {"committee"} | {name for name in ("message", "readout") if self.student.plain(name)},
             "train": {"processes"} if self.train.start_level else {"processes", "start_level"},
             "simulate": {"replicas", "batch", "together", "temperatures", "driver"},
         }

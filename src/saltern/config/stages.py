@@ -218,15 +218,24 @@ class BaselineConfig(Section):
     properties; by default each system's own. Levels that differ in it share their labels."""
 
 
+OWN = ("equivariant", "cartesian", "unconstrained", "pair")
+"""Networks that come with Saltern."""
+
+
+TURNING = ("unconstrained",)
+"""Those that learn from frames turned at random, for they have no symmetry of their own."""
+
+
 class StudentConfig(Section):
     """The network."""
 
     NUMERICS: ClassVar[int] = 2
 
-    network: Literal["equivariant", "cartesian", "pair", "nequip", "mace", "sevennet"] = "equivariant"
+    network: Literal["equivariant", "cartesian", "unconstrained", "pair", "nequip", "mace", "sevennet"] = "equivariant"
     """`equivariant`: NequIP's interaction layers (Batzner et al., Nat. Commun. 13, 2453 (2022)), the measured one;
-    `cartesian`: scalars and vectors in the manner of PaiNN (Schütt et al., ICML 2021); `pair`: no network, a spline of
-    the distance for each two elements, which least squares give in seconds. For ions without solvent it is what
+    `cartesian`: scalars and vectors in the manner of PaiNN (Schütt et al., ICML 2021); `unconstrained`: scalars that
+    are told directions, and learn from frames turned at random that these do not matter; `pair`: no network, a spline
+    of the distance for each two elements, which least squares give in seconds. For ions without solvent it is what
     others have to surpass. Member 0 of its committee is fitted to all training frames, the others to trajectories
     drawn from them with replacement. `nequip`, `mace` and `sevennet` are the networks of the packages nequip,
     mace-torch and sevenn, each in an environment of its own (docs/backends.md), trained, saved and simulated as ours
@@ -245,6 +254,11 @@ class StudentConfig(Section):
     radial: Literal["perceptron", "series"] = "perceptron"
     """How neighbours count with their distance: `perceptron`, two hidden layers on Bessel functions, or `series`, a
     sum of Bessel functions."""
+    message: Literal["sum", "attention"] = "sum"
+    """What neighbours tell an atom: `sum`, or `attention`, a sum in which some neighbours count for more by what they
+    are. docs/results/learning.md has what these choices bring."""
+    readout: Literal["linear", "perceptron"] = "linear"
+    """How an atom's energy follows from its last features: `linear`, or `perceptron`, after one more hidden layer."""
     bessel: int = Field(8, ge=1, le=64)
     """Radial basis functions."""
     radial_width: int = Field(32, ge=1, le=512)
@@ -262,10 +276,14 @@ class StudentConfig(Section):
     committee: int = Field(3, ge=1, le=64)
     """Networks trained from different seeds; their spread is the error bar of a force."""
 
+    def plain(self, key: str) -> bool:
+        """Whether a key has its default."""
+        return bool(getattr(self, key) == StudentConfig.model_fields[key].default)
+
     @property
     def environment(self) -> str:
         """The environment of `envs/` in which it is trained and used."""
-        return "core" if self.network in ("equivariant", "cartesian", "pair") else self.network
+        return "core" if self.network in OWN else self.network
 
 
 class TrainConfig(Section):

@@ -6,13 +6,17 @@ from typing import Any
 
 from saltern.config.stages import StudentConfig
 
+_OF_PEERS = ("radial", "message", "readout", "kernels")
+"""Parts that networks of other packages have of their own."""
+
 WITHOUT = {
     "equivariant": ("correlation", "start"),
-    "cartesian": ("correlation", "start"),
-    "pair": ("layers", "l_max", "features", "radial", "bessel", "radial_width", "kernels", "correlation", "start"),
-    "nequip": ("radial", "kernels", "correlation", "start"),
-    "mace": ("radial", "kernels", "start"),
-    "sevennet": ("radial", "kernels", "correlation"),
+    "cartesian": ("readout", "correlation", "start"),
+    "unconstrained": ("correlation", "start"),
+    "pair": ("layers", "l_max", "features", "bessel", "radial_width", "correlation", "start", *_OF_PEERS),
+    "nequip": (*_OF_PEERS, "correlation", "start"),
+    "mace": (*_OF_PEERS, "start"),
+    "sevennet": (*_OF_PEERS, "correlation"),
 }
 """Keys that say nothing to a network."""
 

@@ -16,8 +16,9 @@ from saltern.learning.explained import explained
 from saltern.learning.jackknife import group_sums, jackknife
 from saltern.learning.members import Found, evaluated, member_rows
 from saltern.learning.resampling import names
+from saltern.learning.turning import random_turn
 from saltern.observables import TrainingEnvironments
-from saltern.potentials import Potential
+from saltern.potentials import Batch, Potential
 from saltern.progress import track
 from saltern.store import FrameReader
 
@@ -49,7 +50,8 @@ def held_out_errors(
         'errors': rows with what, rmse and mae (each a value and its standard error), the reference's own root mean
         square, unit and count, 'force' being that of all atoms; rows of forces also have the errors of the baseline
         alone and of the classical force field that candidates are sampled with, None where it does not apply, and the
-        spread of a component, None without a committee. 'environments': such rows by the class of
+        spread of a component, None without a committee; where symmetry had to be learned there is a row of what is left
+        of it, how forces change when a frame is turned. 'environments': such rows by the class of
         `environments`. 'calibration': None, or what `calibration` says and 'usual', the spread that 99 % of the atoms
         of each element keep below in systems that were trained on. 'members': see `member_rows`. 'force_parity': by
         element, reference and predicted components (eV/Å), thinned; 'energy_parity': by system, energies per atom
@@ -66,7 +68,11 @@ def held_out_errors(
     group = _per_atom(frames, trajectories(frames))
     classical = _classical(frames)
     return {
-        "errors": [*_force_rows(frames, found, group, classical), *_energy_rows(frames, energies)],
+        "errors": [
+            *_force_rows(frames, found, group, classical),
+            *(_turning_rows(potential, frames, found, group) if potential.turns else []),
+            *_energy_rows(frames, energies),
+        ],
         "environments": _environment_rows(frames, found, group, classical),
         "calibration": _calibration(potential, frames, found, group),
         "members": member_rows(found, frames, trajectories(frames)),
@@ -102,6 +108,16 @@ def _force_rows(frames: Frames, found: Found, group: Array, classical: Array | N
     for z in np.unique(numbers):
         rows.append(_force_row(f"force on {chemical_symbols[z]}", frames, found, group, classical, numbers == z))
     return rows
+
+
+def _turning_rows(potential: Potential, frames: Frames, found: Found, group: Array) -> list[dict[str, Any]]:
+    """By how much forces are others when every frame is turned, each in another way."""
+    changed = []
+    for place, frame in enumerate(frames):
+        turn = random_turn(place)
+        whole = frame.with_arrays(positions=frame["positions"] @ turn.T, cell=frame["cell"] @ turn.T)
+        changed.append(potential.evaluate(Batch.of(whole, potential.device)).forces.cpu().numpy() @ turn)
+    return [_row("force, by turning the frame", np.concatenate(changed), found.forces, group)]
 
 
 def _environment_rows(frames: Frames, found: Found, group: Array, classical: Array | None) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from saltern.config import TrainConfig, TrainSpec
+from saltern.config.stages import TURNING
 from saltern.learning.curve import Curve, Row
 from saltern.learning.dataset import Example, Examples, collate
 from saltern.learning.facts import charges, check, elements, permittivities
@@ -23,6 +24,7 @@ from saltern.learning.resampling import drawn, trajectories, units
 from saltern.learning.start import Start, start_from
 from saltern.learning.stopping import Best
 from saltern.learning.stream import ShuffledShare, read_ahead
+from saltern.learning.turning import turned
 from saltern.potentials import Network, chosen_device, closest, save
 from saltern.progress import say, track
 from saltern.store import FrameReader, Release, text_hash, whole_file
@@ -149,7 +151,7 @@ class _Training:
         self.device = chosen_device(spec.train.device)
         species = tuple(elements(frames))
         arguments = (spec.baseline.kind, species, spec.student.r_max_A, dtype)
-        seed = spec.train.seed + member
+        seed = self.seed = spec.train.seed + member
         noise = Noise(self.config.noise_A, seed) if self.config.objective == "score" else None
         self.data, self.validation = (
             Examples(reader, *arguments, noise, spec.baseline.permittivity) for reader in (frames, validation)
@@ -169,6 +171,7 @@ class _Training:
         self.optimisers = optimisers(self.network, self.config)
         self.sizes = self.data.composition.sum(axis=1)
         stepped = 0 if self.network.closed else len(self.data)
+        self.turns = spec.student.network in TURNING
         self.batches = ShuffledShare(stepped, self.config.batch, seed, group, self.sizes.tolist())
         self.epoch, self.step, self.done = 0, 0, 0
         self.best = Best(self.config)
@@ -202,7 +205,7 @@ class _Training:
         self.data.epoch = self.epoch
         shares = read_ahead(self.data.get, self.batches, workers=0 if self.data.complete else 1)
         for chosen, mine in zip(self.batches.whole(), shares, strict=True):
-            self.losses.append(self._one_step(chosen, mine))
+            self.losses.append(self._one_step(chosen, self._turned(chosen, mine)))
             self.done += 1
             after_step()
         self.epoch, self.done = self.epoch + 1, 0
@@ -217,6 +220,13 @@ class _Training:
         self.losses = []
         self.rows.append(row)
         return row
+
+    def _turned(self, chosen: Sequence[int], mine: Sequence[Example]) -> Sequence[Example]:
+        """This process's share of a mini-batch, turned at random where the network has no symmetry of its own."""
+        if not self.turns:
+            return mine
+        numbers = self.group.share(chosen)
+        return [turned(e, self.seed, self.epoch, number) for e, number in zip(mine, numbers, strict=True)]
 
     def _learning_rate(self) -> float:
         if self.network.closed:

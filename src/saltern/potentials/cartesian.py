@@ -15,27 +15,14 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from saltern.config import StudentConfig
-from saltern.potentials.convolution import Convolution
 from saltern.potentials.draw import Draw
 from saltern.potentials.geometry import Geometry, geometry
 from saltern.potentials.graph import Graph
+from saltern.potentials.message import message
+from saltern.potentials.perceptron import Perceptron
 from saltern.potentials.radial import radial
-
-
-class Perceptron(nn.Module):
-    """Two linear layers with a silu between them."""
-
-    def __init__(self, inner: int, width: int, outer: int, draw: Draw) -> None:
-        super().__init__()
-        self.first, self.bias = draw((inner, width), inner), nn.Parameter(torch.zeros(width))
-        self.second = draw((width, outer), width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(atom, outer) from (atom, inner)."""
-        return functional.silu(x @ self.first + self.bias) @ self.second
 
 
 class Block(nn.Module):
@@ -44,7 +31,7 @@ class Block(nn.Module):
     def __init__(self, inner: int, width: int, config: StudentConfig, draw: Draw) -> None:
         super().__init__()
         channels = self.channels = config.features
-        self.convolution = Convolution(inner, 1, 1, channels, config.kernels == "auto")
+        self.convolution = message(config, inner, 1, 1, draw)
         self.gate = Perceptron(channels, channels, (inner + 1) * channels, draw)
         self.radial = draw((width, len(self.convolution.paths) * channels), width)
         self.mix = nn.ParameterList(draw((n * channels, channels), n * channels) for n in self.convolution.paths_to)

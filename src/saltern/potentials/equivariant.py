@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from saltern.config import StudentConfig
-from saltern.potentials.convolution import Convolution
 from saltern.potentials.draw import Draw
 from saltern.potentials.geometry import Geometry, geometry
 from saltern.potentials.graph import Graph
 from saltern.potentials.harmonics import block
+from saltern.potentials.message import message
 from saltern.potentials.radial import radial
 
 GATE_SCALE = 1.75
@@ -39,7 +39,7 @@ class Layer(nn.Module):
     def __init__(self, inner: int, outer: int, species: int, width: int, config: StudentConfig, draw: Draw) -> None:
         super().__init__()
         channels = config.features
-        self.convolution = Convolution(inner, config.l_max, outer, channels, config.kernels == "auto")
+        self.convolution = message(config, inner, config.l_max, outer, draw)
         self.outer, self.channels = outer, channels
         paths_to = self.convolution.paths_to
         self.before = draw((inner + 1, channels, channels), channels)

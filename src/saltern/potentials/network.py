@@ -15,8 +15,10 @@ from saltern.potentials.draw import Draw
 from saltern.potentials.equivariant import Equivariant
 from saltern.potentials.graph import Graph
 from saltern.potentials.pair import NoLayers, PairSpline
+from saltern.potentials.readout import readout
+from saltern.potentials.unconstrained import Unconstrained
 
-BODIES = {"equivariant": Equivariant, "cartesian": Cartesian, "pair": NoLayers}
+BODIES = {"equivariant": Equivariant, "cartesian": Cartesian, "unconstrained": Unconstrained, "pair": NoLayers}
 """Layers by the name that a campaign gives them: from `Graph` to scalars (atom, feature). Others are `backends`."""
 
 
@@ -51,13 +53,15 @@ class Network(nn.Module):
         super().__init__()
         self.config, self.species = config, tuple(species)
         self.scale, self.neighbours = scale, neighbours
-        self.body = _body(config, self.species, neighbours, seed, dtype)
+        draw = Draw(seed)
+        self.body = _body(config, self.species, neighbours, draw, seed, dtype)
         self.closed = config.network == "pair"
         self.pair = (
             PairSpline(config.r_max_A, len(species), config.kernels == "auto")
             if self.closed or config.prior == "pair"
             else None
         )
+        self.before_readout = readout(config, draw)
         self.readout = nn.Parameter(_readout(self.body, len(species), 0 if self.closed else config.features, scale))
         # coupling coefficients are made in float64, so that symmetries hold to its precision where it is asked for
         self.to(dtype)
@@ -89,13 +93,15 @@ class Network(nn.Module):
 
     def contributions(self, graph: Graph) -> Tensor:
         """What every feature of the last layer adds to that, (atom, feature)."""
-        features: Tensor = self.body(graph)
+        features: Tensor = self.before_readout(self.body(graph))
         return features * self.readout.index_select(0, graph.species)
 
 
-def _body(config: StudentConfig, species: Sequence[int], neighbours: float, seed: int, dtype: torch.dtype) -> nn.Module:
+def _body(
+    config: StudentConfig, species: Sequence[int], neighbours: float, draw: Draw, seed: int, dtype: torch.dtype
+) -> nn.Module:
     if config.network in BODIES:
-        body: nn.Module = BODIES[config.network](config, len(species), neighbours, Draw(seed))
+        body: nn.Module = BODIES[config.network](config, len(species), neighbours, draw)
         return body
     return backend(config, species, neighbours, seed, dtype)
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from saltern.config import StudentConfig
+from saltern.config.stages import TURNING
 from saltern.electrostatics import screened_coulomb
 from saltern.errors import UserError
 from saltern.potentials.backends import package
@@ -60,6 +61,7 @@ class Potential:
         charges: what every element carried in the baseline (e), by symbol, None where it differed from atom to atom;
             None for a file that does not say.
         hashes: SHA-256 of every member's file.
+        turns: whether energies are the same when a system turns only as far as that was learned.
     """
 
     def __init__(self, networks: Sequence[Network], about: Mapping[str, Any], hashes: Sequence[str] = ()) -> None:
@@ -69,6 +71,7 @@ class Potential:
         self.device = networks[0].shifts.device
         self._core = Core(about["closest"], self.device)
         self.species = networks[0].species
+        self.turns = networks[0].config.network in TURNING
         self.r_max = networks[0].config.r_max_A
         self.members = len(networks)
         self.permittivities: dict[str, float] = dict(about["permittivities"])

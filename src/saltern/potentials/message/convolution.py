@@ -1,4 +1,4 @@
-"""The sum over neighbours that both networks are made of.
+"""The sum over neighbours that all our networks are made of.
 
 Every pair of atoms is stored once. Turning its vector round turns the sign of the odd harmonics, so both directions
 share harmonics and radial weights. On a CPU with a C compiler the sum and its derivatives are compiled (`kernels`);
@@ -13,8 +13,10 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
+from saltern.config import StudentConfig
 from saltern.machine_code import compiled
 from saltern.potentials import kernels
+from saltern.potentials.draw import Draw
 from saltern.potentials.geometry import Geometry
 from saltern.potentials.graph import Graph
 from saltern.potentials.harmonics import Path, block, coupling, paths
@@ -38,10 +40,11 @@ class Convolution(nn.Module):
     row_signs: Tensor
     signs: Tensor
 
-    def __init__(self, inner: int, edge: int, outer: int, channels: int, compiled: bool) -> None:
+    def __init__(self, inner: int, edge: int, outer: int, config: StudentConfig, _draw: Draw) -> None:
+        """Find the couplings; other kinds of messages draw weights, too."""
         super().__init__()
         self.paths = tuple(paths(inner, edge, outer))
-        self.channels, self.compiled = channels, compiled
+        self.channels, self.compiled = config.features, config.kernels == "auto"
         self.paths_to = [sum(path.outer == order for path in self.paths) for order in range(outer + 1)]
         self.rows_to = [(2 * order + 1) * count for order, count in enumerate(self.paths_to)]
         rows = sorted((p.outer, m, number) for number, p in enumerate(self.paths) for m in range(2 * p.outer + 1))
