@@ -84,10 +84,10 @@ def train(
     """
     frames, validation = release.reader("train"), release.reader("validation")
     check(frames, validation, spec, release.directory)
-    begun = start_from(start, spec, elements(frames), chosen_device(spec.train.device)) if start else None
-    run = _Training(frames, validation, spec, member, group, begun)
+    origin = start_from(start, spec, elements(frames), chosen_device(spec.train.device)) if start else None
+    run = _Training(frames, validation, spec, member, group, origin)
     question = (release.manifest["root_hash"], spec.model_dump_json(exclude=OF_GROUP), str(member))
-    identity = text_hash(*question, *([begun.hash] if begun else []))
+    identity = text_hash(*question, *([origin.hash] if origin else []))
     checkpoint = output.with_suffix(".checkpoint")
     kept = run.resume(checkpoint, identity)
     remaining = range(run.epoch, run.epochs)
@@ -105,7 +105,7 @@ def train(
                 say(f"{what}: ended after epoch {epoch + 1}, {run.best.ended}; epoch {run.best.epoch} is kept")
                 break
         told = {"spec": spec.model_dump(exclude=OF_GROUP), "member": member, "processes": group.size}
-        told |= {"start": begun.hash} if begun else {}
+        told |= {"start": origin.hash} if origin else {}
         about = {
             "baseline": spec.baseline.kind,
             "closest": run.closest(),

@@ -7,7 +7,7 @@ from saltern.potentials.draw import Draw
 from saltern.potentials.message.attention import Attention
 from saltern.potentials.message.convolution import Convolution
 
-__all__ = ["Convolution", "message"]
+__all__ = ["message"]
 
 KINDS: dict[str, type[Convolution]] = {"sum": Convolution, "attention": Attention}
 
