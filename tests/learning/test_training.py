@@ -410,7 +410,6 @@ def test_real_water_is_learned(tmp_path: Path) -> None:
 
 def potential_of(release: Release, told: TrainSpec, place: Path, start: Path | None = None) -> Path:
     """A potential trained in a moment."""
-    place.parent.mkdir(exist_ok=True)
     train(release, told, 0, place, place.with_suffix(".csv"), "train", start=start)
     return place
 

@@ -26,8 +26,11 @@ from saltern.config.stages import (
     Teacher,
     TrainConfig,
 )
-from saltern.config.student import NOT_OF_WEIGHTS, not_taken
+from saltern.config.student import differing, not_taken
 from saltern.config.system import System, SystemEntry, state_id
+
+LATER = {"sample": {"level"}, "label": {"settled"}, "student": {"message", "readout"}, "train": {"start_level"}}
+"""Keys that came later: a stage is told of them where they are not the default, so what was made before them stays."""
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -154,15 +157,18 @@ class Level(Section):
             "simulate": SimulateSpec(simulate=self.simulate),
             "observe": ObserveSpec(observe=self.observe),
         }
-        counts: dict[str, Any] = {
-            # what is not there is left out, so that what was made before it could be there stays
-            "sample": (not self.moving and stage == "label") or (set() if self.sample.level else {"level"}),
-            "label": {"batch"} if self.label.settled else {"batch", "settled"},
-            "student": {"committee"} | {name for name in ("message", "readout") if self.student.plain(name)},
-            "train": {"processes"} if self.train.start_level else {"processes", "start_level"},
+        left: dict[str, Any] = {
+            "label": {"batch"},
+            "student": {"committee"},
+            "train": {"processes"},
             "simulate": {"replicas", "batch", "together", "temperatures", "driver"},
         }
-        return _canonical(specs[stage].model_dump(exclude={name: left for name, left in counts.items() if left}))
+        for name, keys in LATER.items():
+            section = getattr(self, name)
+            left[name] = left.get(name, set()) | {key for key in keys if section.has_default(key)}
+        if stage == "label" and not self.moving:
+            left["sample"] = True
+        return _canonical(specs[stage].model_dump(exclude=left))
 
 
 def _canonical(data: dict[str, Any]) -> str:
@@ -341,14 +347,12 @@ class Campaign(Section):
     def _wrong_starts(self) -> Iterator[Problem]:
         """Trainings that start from no level above, or from a potential of another kind."""
         for index, level in enumerate(self.levels):
-            wanted, above = level.train.start_level, self.levels[:index]
-            if wanted is None:
-                continue
-            if wanted not in [other.name for other in above]:
-                names = " or ".join(other.name for other in above) or "none here"
+            wanted, above = level.train.start_level, {other.name: other for other in self.levels[:index]}
+            if wanted in above:
+                yield from _start_problems(f"levels.{index}", level, above[wanted])
+            elif wanted is not None:
+                names = " or ".join(above) or "none here"
                 yield Problem(f"levels.{index}.train.start_level", wanted, f"a level above this one: {names}")
-            elif source := self.starting(level):
-                yield from _start_problems(f"levels.{index}", level, source)
 
     def _wrong_levels(self) -> Iterator[Problem]:
         """Systems of levels that are none or leave nothing of them, and levels without a system."""
@@ -478,10 +482,8 @@ def _start_problems(at: str, level: Level, source: Level) -> Iterator[Problem]:
     if not source.trained:
         # what they are stands in their files
         return
-    for key in sorted(StudentConfig.model_fields.keys() - NOT_OF_WEIGHTS):
-        own, other = getattr(level.student, key), getattr(source.student, key)
-        if own != other:
-            yield Problem(f"{at}.student.{key}", own, f"{other}, as at {name}, where train.start_level starts")
+    for key, own, other in differing(level.student, source.student):
+        yield Problem(f"{at}.student.{key}", own, f"{other}, as at {name}, where train.start_level starts")
     if level.baseline != source.baseline:
         told, other = (json.dumps(one.baseline.model_dump()) for one in (level, source))
         yield Problem(f"{at}.baseline", told, f"{other}, as at {name}, where train.start_level starts")

@@ -221,7 +221,6 @@ class BaselineConfig(Section):
 OWN = ("equivariant", "cartesian", "unconstrained", "pair")
 """Networks that come with Saltern."""
 
-
 TURNING = ("unconstrained",)
 """Those that learn from frames turned at random, for they have no symmetry of their own."""
 
@@ -276,9 +275,10 @@ class StudentConfig(Section):
     committee: int = Field(3, ge=1, le=64)
     """Networks trained from different seeds; their spread is the error bar of a force."""
 
-    def plain(self, key: str) -> bool:
-        """Whether a key has its default."""
-        return bool(getattr(self, key) == StudentConfig.model_fields[key].default)
+    @property
+    def turns(self) -> bool:
+        """Whether energies are the same when a system turns only as far as that was learned."""
+        return self.network in TURNING
 
     @property
     def environment(self) -> str:

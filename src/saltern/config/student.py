@@ -23,8 +23,15 @@ WITHOUT = {
 OF_START = ("r_max_A", "layers", "l_max", "features", "bessel", "radial_width", "prior")
 """Keys that weights to start from decide."""
 
-NOT_OF_WEIGHTS = {"committee", "start"}
+_NOT_OF_WEIGHTS = {"committee", "start"}
 """Keys that say how many networks there are and what they began as; with all others alike, weights fit."""
+
+
+def differing(student: StudentConfig, other: StudentConfig) -> list[tuple[str, Any, Any]]:
+    """Keys, and their two values, for which the weights of one student mean nothing to the other."""
+    keys = sorted(StudentConfig.model_fields.keys() - _NOT_OF_WEIGHTS)
+    both = [(key, getattr(student, key), getattr(other, key)) for key in keys]
+    return [(key, own, others) for key, own, others in both if own != others]
 
 
 def not_taken(student: StudentConfig) -> list[tuple[str, Any, str]]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from saltern.config import TrainSpec
-from saltern.config.student import NOT_OF_WEIGHTS
+from saltern.config.student import differing
 from saltern.errors import UserError
 from saltern.potentials import Network, load_network
 from saltern.store import file_hash
@@ -49,18 +49,16 @@ def start_from(path: Path, spec: TrainSpec, species: Sequence[int], device: torc
     def of(numbers: Sequence[int]) -> str:
         return ", ".join(chemical_symbols[number] for number in numbers)
 
-    has = network.config.model_dump(exclude=NOT_OF_WEIGHTS)
-    wanted = spec.student.model_dump(exclude=NOT_OF_WEIGHTS)
-    differing = [(f"student.{key}", wanted[key], has[key]) for key in sorted(wanted) if wanted[key] != has[key]]
     told = (
+        *((f"student.{key}", own, other) for key, own, other in differing(spec.student, network.config)),
         ("baseline.kind", spec.baseline.kind, about["baseline"]),
         ("baseline.permittivity", spec.baseline.permittivity, about.get("permittivity")),
         ("train.precision", spec.train.precision, about["precision"]),
         ("elements of the training frames", of(species), of(network.species)),
     )
-    differing += [(what, own, other) for what, own, other in told if own != other]
     if network.closed:
         raise UserError(f"{path}: nothing to start from, for a spline of pairs is fitted and not trained")
-    for what, own, other in differing:
-        raise UserError(f"{path}: {what}: {own} is not allowed; allowed: {other}, as this potential was trained")
+    for what, own, other in told:
+        if own != other:
+            raise UserError(f"{path}: {what}: {own} is not allowed; allowed: {other}, as this potential was trained")
     return Start(network, about["closest"], file_hash(path))

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from saltern.config import TrainConfig, TrainSpec
-from saltern.config.stages import TURNING
 from saltern.learning.curve import Curve, Row
 from saltern.learning.dataset import Example, Examples, collate
 from saltern.learning.facts import charges, check, elements, permittivities
@@ -171,7 +170,6 @@ class _Training:
         self.optimisers = optimisers(self.network, self.config)
         self.sizes = self.data.composition.sum(axis=1)
         stepped = 0 if self.network.closed else len(self.data)
-        self.turns = spec.student.network in TURNING
         self.batches = ShuffledShare(stepped, self.config.batch, seed, group, self.sizes.tolist())
         self.epoch, self.step, self.done = 0, 0, 0
         self.best = Best(self.config)
@@ -223,7 +221,7 @@ class _Training:
 
     def _turned(self, chosen: Sequence[int], mine: Sequence[Example]) -> Sequence[Example]:
         """This process's share of a mini-batch, turned at random where the network has no symmetry of its own."""
-        if not self.turns:
+        if not self.network.config.turns:
             return mine
         numbers = self.group.share(chosen)
         return [turned(e, self.seed, self.epoch, number) for e, number in zip(mine, numbers, strict=True)]

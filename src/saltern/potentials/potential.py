@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from saltern.config import StudentConfig
-from saltern.config.stages import TURNING
 from saltern.electrostatics import screened_coulomb
 from saltern.errors import UserError
 from saltern.potentials.backends import package
@@ -71,7 +70,7 @@ class Potential:
         self.device = networks[0].shifts.device
         self._core = Core(about["closest"], self.device)
         self.species = networks[0].species
-        self.turns = networks[0].config.network in TURNING
+        self.turns = networks[0].config.turns
         self.r_max = networks[0].config.r_max_A
         self.members = len(networks)
         self.permittivities: dict[str, float] = dict(about["permittivities"])

@@ -6,12 +6,11 @@ from torch import nn
 
 from saltern.config import StudentConfig
 from saltern.potentials.draw import Draw
-from saltern.potentials.readout.linear import Linear
 from saltern.potentials.readout.perceptron import Deeper
 
 __all__ = ["readout"]
 
-KINDS: dict[str, type[Linear | Deeper]] = {"linear": Linear, "perceptron": Deeper}
+KINDS: dict[str, type[nn.Identity | Deeper]] = {"linear": nn.Identity, "perceptron": Deeper}
 
 
 def readout(config: StudentConfig, draw: Draw) -> nn.Module:
