@@ -32,6 +32,7 @@ from saltern.dynamics import sample_with_potential
 from saltern.engines.openmm import sample
 from saltern.frames import Frames
 from saltern.potentials import Potential, save
+from saltern.store import read_frames, write_frames
 from saltern.systems import compose
 
 SAMPLERS = ("classical", "rattled", "universal", "student", "target")
@@ -53,20 +54,15 @@ class Place:
 
     def labelled(self, name: str, teacher: str = TIGHT_BINDING) -> Frames:
         """The frames that a sampler makes, with the labels of a teacher; what is there is not made again."""
-        file = self.directory / f"{name}-{teacher}.npz"
+        file = self.directory / f"{name}-{teacher}.h5"
         if not file.exists():
             frames = self._sampled(name)
             begun = time.process_time()
             found = cheap_labels(teacher, frames)
             said = {"frames_of": name, "labels": len(frames), "teacher": teacher}
             print(json.dumps({**said, "cpu_s": round(time.process_time() - begun)}), flush=True)
-            arrays = {key: frames[key] for key in ("numbers", "positions", "cell")}
-            np.savez(file, count=np.array(len(frames)), **arrays, **found)
-        kept = dict(np.load(file))
-        count = int(kept.pop("count"))
-        numbers = kept.pop("numbers")[: len(kept["positions"]) // count]
-        shaped = {"positions": (count, -1, 3), "forces": (count, -1, 3)}
-        return Frames.uniform(numbers, count, **{k: v.reshape(shaped.get(k, v.shape)) for k, v in kept.items()})
+            write_frames(file, frames.with_arrays(**found))
+        return read_frames(file)
 
     def _sampled(self, name: str) -> Frames:
         """Frames without labels."""
