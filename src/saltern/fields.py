@@ -103,6 +103,14 @@ _TABLE = (
         "stress, positive in tension",
         {"extxyz": "REF_stress", "nequip": "stress"},
     ),
+    Field(
+        "bias_energy",
+        "frame",
+        "eV",
+        "float64",
+        (),
+        "energy of the bias that moved the ions and is no part of the label; a frame counts as exp(bias_energy / kT)",
+    ),
     # provenance of labels
     Field("label_key", "frame", "", "str", (), "SHA-256 of the question: structure, method, engine, version"),
     Field("engine", "frame", "", "str", (), "engine that made the label"),

@@ -221,6 +221,14 @@ def test_a_level_that_cannot_sample_is_told(two: dict[str, Any], sample: dict[st
     assert line.startswith(f"my.yaml: levels.2.sample.{expected}")
 
 
+def test_a_bias_is_told_where_there_is_one(two: dict[str, Any]) -> None:
+    two["levels"][1] |= {"teacher": {"engine": "openmm", "bias": {"distance_A": 3.1, "depth_kT": 4}}}
+    (_, biased), two["levels"][1]["teacher"] = campaign_from(two, "my.yaml").levels, {"engine": "openmm"}
+    _, plain = campaign_from(two, "my.yaml").levels
+    assert LabelSpec.model_validate_json(biased.spec("label")).teacher == biased.teacher
+    assert "bias" not in plain.spec("label"), "what was labelled before this key was there stays"
+
+
 def test_training_may_start_from_a_level_above(two: dict[str, Any]) -> None:
     cheap = two["levels"][0]
     exact = {**cheap, "name": "exact", "train": {"start_level": cheap["name"]}}

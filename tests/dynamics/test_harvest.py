@@ -5,13 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from saltern.config import LabelConfig, LabelSpec, OpenmmTeacher, SampleConfig, System
+from saltern.config import BiasConfig, LabelConfig, LabelSpec, OpenmmTeacher, SampleConfig, System
 from saltern.dynamics import harvest
 from saltern.engines import moving
 from saltern.errors import UserError
 from saltern.frames import Frames
 from saltern.store import read_frames
 from saltern.systems import compose
+from saltern.units import BOLTZMANN
 
 SAMPLE = SampleConfig(engine="packed", frames=13, trajectories=2, every_ps=0.02, equilibrate_ps=0.1)
 SPEC = LabelSpec(teacher=OpenmmTeacher(), label=LabelConfig(), sample=SAMPLE)
@@ -112,3 +113,17 @@ def test_forces_beyond_belief_are_quarantined(boxes, tmp_path):
 def test_a_trajectory_that_was_not_packed_is_told(boxes, tmp_path):
     with pytest.raises(UserError, match="trajectories 2:3 are not allowed; allowed: a part of 0:2"):
         harvest(*boxes, range(2, 3), SPEC, tmp_path / "x.h5", "try")
+
+
+def test_a_biased_teacher_says_what_a_frame_counts(boxes, tmp_path, capsys):
+    bias = BiasConfig(distance_A=3.7, depth_kT=2)
+    harvest(*boxes, range(1), SPEC, tmp_path / "plain.h5", "try")
+    assert "bias_energy" not in read_frames(tmp_path / "plain.h5")
+    biased = SPEC.model_copy(update={"teacher": OpenmmTeacher(bias=bias)})
+    harvest(*boxes, range(1), biased, tmp_path / "biased.h5", "try")
+    frames = read_frames(tmp_path / "biased.h5")
+    weights = np.exp(frames["bias_energy"] / (BOLTZMANN * 300))
+    assert (weights < 1).all() and frames["accepted"].all()
+    counted = weights.sum() ** 2 / (weights**2).sum()
+    assert f"t00: 7 frames of a biased teacher count as {counted:.0f} without the bias" in capsys.readouterr().err
+    assert not set(frames["label_key"]) & set(read_frames(tmp_path / "plain.h5")["label_key"])

@@ -6,6 +6,7 @@ import pytest
 from saltern.config import SettledConfig
 from saltern.dynamics.settled import judged
 from saltern.frames import Frames
+from saltern.units import BOLTZMANN
 
 
 def ions(neighbours: list[int], *, hurt: int = 0) -> Frames:
@@ -63,3 +64,11 @@ def test_entries_about_others_are_passed_over() -> None:
     assert found == [] and frames["accepted"].all()
     frames, found = judged(ions([1] * 2, hurt=2), [entry(0.5)], "try")
     assert found == [] and set(frames["reason"].tolist()) == {"teacher-stopped"}
+
+
+def test_frames_of_a_biased_teacher_count_as_they_would_without() -> None:
+    """Half of the frames have one neighbour; without a bias of ln 3 kT on them it would be three in four."""
+    frames = ions([0, 1] * 5)
+    energies = np.where(np.arange(10) % 2, 0.0, -np.log(3) * BOLTZMANN * 300)
+    _, [found] = judged(frames.with_arrays(bias_energy=energies, temperature=np.full(10, 300.0)), [entry(0.5)], "try")
+    assert found["coordination"] == pytest.approx(0.75)

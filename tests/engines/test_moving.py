@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from saltern.config import OpenmmTeacher, System
+from saltern.config import BiasConfig, OpenmmTeacher, System
 from saltern.engines import ClassicalTeacher
 from saltern.engines.forcefield import NM, TEACHERS, build_system, context_of
 from saltern.frames import Frames
 from saltern.systems import compose
-from saltern.units import KJ_PER_MOL
+from saltern.units import BOLTZMANN, KJ_PER_MOL
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,8 @@ def test_forces_on_ions_are_those_of_the_energy(box):
     frames, species = box
     trajectory = ClassicalTeacher(OpenmmTeacher(method="spce-zhang")).begun(frames, species, (0, 0))
     trajectory.advance(200.0)
-    positions, forces = trajectory.point()
+    positions, forces, bias = trajectory.point()
+    assert bias is None
     for atom, axis in ((-1, 0), (-2, 1), (-3, 2)):
         step = np.zeros_like(positions)
         step[atom, axis] = 1e-3
@@ -86,3 +87,30 @@ def test_the_rest_of_a_trajectory_is_the_same_after_a_stop(box):
     other = teacher.begun(frames, species, (3, 2))
     other.advance(400.0)
     assert np.abs(other.point()[0] - teacher.resumed(frames, species, (3, 1), state).point()[0]).max() > 0.1
+
+
+def test_a_bias_moves_the_ions_and_is_no_part_of_their_forces(box):
+    """Two sodium and two chloride ions, which a deep well draws to the distance of its middle."""
+    frames, species = box
+    well = BiasConfig(distance_A=4.5, width_A=0.5, depth_kT=12)
+    teacher = ClassicalTeacher(OpenmmTeacher(bias=well))
+    trajectory = teacher.begun(frames, species, (0, 0))
+    trajectory.advance(4000.0)
+    positions, forces, bias = trajectory.point()
+    edges = np.diag(frames["cell"][0])
+    apart = positions[frames["numbers"] == 11][:, None] - positions[frames["numbers"] == 17][None, :]
+    distances = np.linalg.norm(apart - edges * np.rint(apart / edges), axis=-1)
+    depth = 12 * BOLTZMANN * 300
+    in_reach = distances[distances < 0.49 * edges.min()]
+    assert bias == pytest.approx(-(depth * np.exp(-((in_reach - 4.5) ** 2) / (2 * 0.5**2))).sum(), rel=1e-4)
+    assert bias < -2 * depth
+    at_rest = ClassicalTeacher(OpenmmTeacher()).begun(frames, species, (0, 0))
+    at_rest._context.setPositions(positions * NM)
+    np.testing.assert_allclose(forces, at_rest.point().forces, atol=2e-3)
+    whole = trajectory._context.getState(forces=True).getForces(asNumpy=True)._value * NM * KJ_PER_MOL
+    assert np.abs(whole - forces)[frames["numbers"] > 8].max() > 0.02
+    np.testing.assert_allclose((whole - forces)[frames["numbers"] <= 8], 0, atol=2e-3)
+
+
+def test_labels_from_before_there_was_a_bias_are_those_of_a_teacher_without():
+    assert "bias" not in ClassicalTeacher(OpenmmTeacher()).settings

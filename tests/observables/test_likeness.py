@@ -61,3 +61,16 @@ def test_frames_of_a_teacher_need_no_even_times_and_a_lone_one_says_nothing() ->
         assert 0.7 * entry["noise"]["value"] < difference < 1.4 * entry["noise"]["value"]
         assert entry["last"]["value"] == pytest.approx(3.9)
     assert "teacher" not in measure([even], [], 0.2, 5, teacher=[gas(1, 2)])
+
+
+def test_the_liquid_of_a_biased_teacher_is_that_without_the_bias() -> None:
+    """A tenth of its frames have all contacts, and count for as little as if they were not there."""
+    even, plain, other = gas(400, 0).with_arrays(time=np.arange(400.0)), gas(270, 1), gas(30, 3)
+    collapsed = Frames.concatenate([plain, other.with_arrays(positions=other["positions"] / 4)])
+    energies = np.where(np.arange(300) < 270, 0.0, -1.0)
+    whole, unbiased, biased = (
+        measure([even], [], 0.2, 1, teacher=[frames])["teacher"][1]["g"]["values"]
+        for frames in (plain, collapsed.with_arrays(bias_energy=energies), collapsed)
+    )
+    np.testing.assert_allclose(unbiased, whole, atol=1e-9)
+    assert not np.allclose(biased, whole, atol=0.1)

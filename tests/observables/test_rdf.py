@@ -1,10 +1,19 @@
 """Radial distribution functions against the ideal gas and perfect lattices."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from saltern.errors import SalternError
-from saltern.observables import Trajectory, coordination_number, first_peak, first_shell, radial_distribution
+from saltern.observables import (
+    Trajectory,
+    coordination_number,
+    effective,
+    first_peak,
+    first_shell,
+    radial_distribution,
+)
 
 TRICLINIC = np.array([[14.0, 0.0, 0.0], [5.0, 13.0, 0.0], [-3.0, 4.0, 12.0]])
 
@@ -41,6 +50,26 @@ def test_error_bars_of_the_ideal_gas_are_poissonian():
     shell = 4 / 3 * np.pi * (rdf.edges**3 - (rdf.edges - 0.25) ** 3)
     expected = 1 / np.sqrt(3000 * 190 * shell / volume)
     assert np.mean((rdf.error / expected)[4:] ** 2) == pytest.approx(1, abs=0.25)
+
+
+def test_weights_undo_a_bias():
+    """Of an ideal gas those frames are kept with pairs near 4 Å, and each counts as often as it would be there."""
+    cell = np.diag([12.0] * 3)
+    gas = ideal_gas(cell, 20000, 4)
+    apart = gas.positions[:, 0] - gas.positions[:, 1]
+    distance = np.linalg.norm(apart - 12 * np.rint(apart / 12), axis=1)
+    bias = -2 * np.exp(-((distance - 4) ** 2) / (2 * 0.5**2))
+    kept = np.random.default_rng(1).random(20000) < np.exp(-bias - 2)
+    biased = trajectory(gas.positions[kept], cell)
+    unbiased = replace(biased, weights=np.exp(bias[kept]))
+    wrong, right = (radial_distribution([one], np.array([0]), np.array([1]), 0.5, 10) for one in (biased, unbiased))
+    assert wrong.g[8] > 2
+    outer = right.r > 2
+    assert np.abs((right.g - 1)[outer] / right.error[outer]).max() < 4
+    inside = 4 / 3 * np.pi * right.edges[-1] ** 3 / 12**3
+    assert right.neighbours[-1] == pytest.approx(inside, rel=0.05)
+    assert effective(biased.counts) == len(biased)
+    assert effective(np.array([2.0, 1.0, 1.0])) == pytest.approx(16 / 6)
 
 
 def test_running_number_counts_all_neighbours():

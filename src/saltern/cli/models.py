@@ -253,8 +253,9 @@ def _liquid_of_teacher(release: Release, trajectory: Path, frames: Frames) -> li
     rows = release.index
     same = (rows["system"] == read_metadata(trajectory)["id"]) & (rows["temperature"] == frames["temperature"][0])
     rows = rows[rows["accepted"] & same]
-    names = ("numbers", "positions", "cell", "charges", "molecules")
-    return [release.reader_of(own).frames(slice(None), names) for _, own in rows.groupby("trajectory")]
+    names = ["numbers", "positions", "cell", "charges", "molecules", "temperature"]
+    readers = [release.reader_of(own) for _, own in rows.groupby("trajectory")]
+    return [reader.frames(slice(None), names + ["bias_energy"] * reader.has("bias_energy")) for reader in readers]
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ from saltern.config.campaign import (
 from saltern.config.costs import JOB_OVERHEAD_S, expected_memory_mb, expected_seconds, frames_per_job
 from saltern.config.limits import LimitsConfig
 from saltern.config.load import campaign_from, load_campaign, read_systems_table, refuse
-from saltern.config.moving import LevelTeacher, SettledConfig
+from saltern.config.moving import BiasConfig, LevelTeacher, SettledConfig
 from saltern.config.reference import reference
 from saltern.config.size import Box, Size, exceeded, label_units, shared_size, system_size, total
 from saltern.config.stages import (
@@ -37,6 +37,7 @@ from saltern.config.system import SeedCrystal, System, SystemEntry, state_id
 __all__ = [
     "JOB_OVERHEAD_S",
     "BaselineConfig",
+    "BiasConfig",
     "Box",
     "Campaign",
     "CollectConfig",

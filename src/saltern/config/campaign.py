@@ -29,7 +29,10 @@ from saltern.config.stages import (
 from saltern.config.student import differing, not_taken
 from saltern.config.system import System, SystemEntry, state_id
 
-LATER = {"sample": {"level"}, "label": {"settled"}, "student": {"message", "readout"}, "train": {"start_level"}}
+LATER = {
+    "teacher": {"bias"}, "sample": {"level"}, "label": {"settled"}, "student": {"message", "readout"},
+    "train": {"start_level"},
+}  # fmt: skip
 """Keys that came later: a stage is told of them where they are not the default, so what was made before them stays."""
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -165,7 +168,8 @@ class Level(Section):
         }
         for name, keys in LATER.items():
             section = getattr(self, name)
-            left[name] = left.get(name, set()) | {key for key in keys if section.has_default(key)}
+            known = keys & type(section).model_fields.keys()
+            left[name] = left.get(name, set()) | {key for key in known if section.has_default(key)}
         if stage == "label" and not self.moving:
             left["sample"] = True
         return _canonical(specs[stage].model_dump(exclude=left))

@@ -1,4 +1,4 @@
-"""The student of another level as a teacher that moves, and when trajectories of such teachers count."""
+"""Teachers that move: the student of another level, a bias, and when trajectories count."""
 
 from __future__ import annotations
 
@@ -48,6 +48,22 @@ def in_full(teacher: object) -> object:
     if isinstance(teacher, Mapping) and "level" in teacher and "engine" not in teacher:
         return {"engine": "level", **teacher}
     return teacher
+
+
+class BiasConfig(Section):
+    """A Gaussian well between each cation and each anion, which the teacher's dynamics feels and its labels do not.
+
+    Ions cross a barrier that it lowers sooner. The mean force on ions at given places is the same whatever brought them
+    there, so the student's potential is that of the teacher without it. Where the teacher's own liquid is asked for, a
+    frame counts as often as it would be there without the well.
+    """
+
+    distance_A: float = Field(gt=0, le=7)
+    """Its middle (Å): where the barrier between contact and separation is, 3.7 for Na-Cl or 3.1 for Li-Cl in water."""
+    width_A: float = Field(0.2, gt=0, le=0.75)
+    """Its standard deviation (Å)."""
+    depth_kT: float = Field(gt=0, le=20)
+    """Its depth (kT): below the height of the barrier, or ions stay on it and few frames count."""
 
 
 class SettledConfig(Section):

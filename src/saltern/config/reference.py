@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from saltern.config.base import Section
 from saltern.config.campaign import Campaign, Level
 from saltern.config.limits import LimitsConfig
-from saltern.config.moving import LevelTeacher, SettledConfig
+from saltern.config.moving import BiasConfig, LevelTeacher, SettledConfig
 from saltern.config.stages import Teacher
 from saltern.config.system import SeedCrystal, SystemEntry
 
@@ -47,6 +47,7 @@ def reference() -> str:
         for name, field in Level.model_fields.items()
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
     ]
+    parts.append(_section("`teacher.bias`", BiasConfig))
     parts.append(_section("An entry of `label.settled`", SettledConfig))
     return "\n".join(parts)
 

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from saltern.config.base import Section
-from saltern.config.moving import LevelTeacher, Settled, in_full
+from saltern.config.moving import BiasConfig, LevelTeacher, Settled, in_full
 from saltern.config.published import PublishedTeacher
 from saltern.config.system import Temperature
 
@@ -122,6 +122,8 @@ class OpenmmTeacher(Section):
     """Direct-space cutoff (Å); shortened to just below half of a smaller box."""
     platform: Literal["auto", "CPU", "CUDA", "OpenCL", "Reference"] = "auto"
     """OpenMM platform; `auto` takes a GPU where there is one."""
+    bias: BiasConfig | None = None
+    """What makes ions cross a barrier sooner, where contacts form and break too rarely; nothing by default."""
 
 
 Teacher = Annotated[

@@ -20,6 +20,7 @@ from saltern.engines import ClassicalTeacher, MovingTeacher, Trajectory
 from saltern.errors import SalternError, SimulationError, UserError
 from saltern.fields import FIELDS
 from saltern.frames import Array, Frames
+from saltern.observables import effective, unordered
 from saltern.progress import say, track
 from saltern.store import Journal, frame_checksums, text_hash, write_frames
 from saltern.systems import SOLVENTS
@@ -69,6 +70,8 @@ def harvest(
         one = _Harvest(teacher, starts.select([number]), metadata, number, spec, spec.sample)
         frames, found = judged(one.made(_journal(output, number), what), spec.label.settled, what)
         parts.append(frames)
+        if teacher.biased:
+            say(f"{what}: {frames['trajectory'][0]}: {_counted(frames)}")
         settled[str(frames["trajectory"][0])] = found
     about = {"name": teacher.name, "version": teacher.version, "method": teacher.method}
     told = {} if potential is None else {"potentials": list(potential.hashes)}
@@ -91,6 +94,13 @@ def _teacher(spec: LabelSpec, potential: Model | None) -> MovingTeacher:
     if isinstance(spec.teacher, LevelTeacher) and potential is not None:
         return StudentTeacher(spec.teacher, potential)
     raise SalternError("harvest: the teacher does not move, or is a level without potentials")
+
+
+def _counted(frames: Frames) -> str:
+    """What the frames of a biased teacher are worth in its liquid without the bias."""
+    reached = frames.select(np.flatnonzero(np.isfinite(frames["bias_energy"])))
+    without = effective(unordered(reached).counts) if len(reached) else 0.0
+    return f"{len(reached)} frames of a biased teacher count as {without:.0f} without the bias"
 
 
 def solute(boxes: Frames, metadata: Mapping[str, Any]) -> Frames:
@@ -177,30 +187,31 @@ class _Harvest:
 
     def _shot(self, number: int, trajectory: Trajectory) -> Frames:
         """A trajectory as it is now."""
-        positions, forces = trajectory.point()
-        return self._frame(number, positions[self.rows], forces[self.rows], self._spent())
+        positions, forces, bias = trajectory.point()
+        return self._frame(number, positions[self.rows], forces[self.rows], bias, self._spent())
 
     def _missed(self, earlier: Frames) -> Iterator[Frames]:
         """The frames that a trajectory did not come to, behind those that it did."""
         seen = earlier if len(earlier) else self.kept
         unknown = np.full((len(self.rows), 3), np.nan)
         for number in range(len(earlier), self.wanted):
-            frame = self._frame(number, seen.of(len(seen) - 1, "positions"), unknown, 0.0)
+            frame = self._frame(number, seen.of(len(seen) - 1, "positions"), unknown, np.nan, 0.0)
             yield frame.with_arrays(reason=["teacher-stopped"])
 
     def _joined(self, shots: Sequence[Frames]) -> Frames:
         """Some frames, or none with the same quantities."""
         nowhere = np.zeros((len(self.rows), 3))
-        return Frames.concatenate([self._frame(0, nowhere, nowhere, 0.0).select([]), *shots])
+        return Frames.concatenate([self._frame(0, nowhere, nowhere, np.nan, 0.0).select([]), *shots])
 
     def _spent(self) -> float:
         """Processor time since this was last asked (s)."""
         before, self.clock = self.clock, time.process_time()
         return self.clock - before
 
-    def _frame(self, number: int, positions: Array, forces: Array, spent: float) -> Frames:
+    def _frame(self, number: int, positions: Array, forces: Array, bias: float | None, spent: float) -> Frames:
         """One frame with all that is known of it; it took so much processor time (s)."""
         teacher = self.teacher
+        biased = {"bias_energy": [bias]} if teacher.biased else {}
         accepted = bool(np.isfinite(forces).all() and np.linalg.norm(forces, axis=1).max(initial=0) <= self.limit)
         return self.kept.with_arrays(
             positions=positions,
@@ -218,4 +229,5 @@ class _Harvest:
             date=[datetime.now(UTC).date().isoformat()],
             cpu_seconds=[spent],
             recall=[""],
+            **biased,
         )

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from ase.data import atomic_masses, atomic_numbers
+from ase.data import atomic_numbers
 
 from saltern.config import SettledConfig
 from saltern.frames import Frames
-from saltern.observables import Estimate, Trajectory, coordination_number, radial_distribution
+from saltern.observables import Estimate, coordination_number, radial_distribution, unordered
 from saltern.progress import say
 
 BLOCKS = 5
@@ -55,10 +55,7 @@ def _coordination(frames: Frames, entry: SettledConfig) -> Estimate | None:
     wrong_system = entry.system is not None and len(frames) and str(frames["system"][0]) != entry.system
     if wrong_system or not (len(first) and len(second)):
         return None
-    trajectory = Trajectory(
-        frames.stacked("positions"), frames["cell"], frames.of(0, "molecules"), np.asarray(atomic_masses[numbers]), 1.0
-    )
-    rdf = radial_distribution([trajectory], first, second, entry.within_A, BLOCKS, entry.within_A)
+    rdf = radial_distribution([unordered(frames)], first, second, entry.within_A, BLOCKS, entry.within_A)
     return coordination_number(rdf, entry.within_A).number
 
 

@@ -14,8 +14,9 @@ from saltern.config import LevelTeacher, SimulateConfig
 from saltern.dynamics.motion import State
 from saltern.dynamics.run import Run
 from saltern.dynamics.surface import Model, known_to
+from saltern.engines import Point
 from saltern.errors import SimulationError
-from saltern.frames import Array, Frames
+from saltern.frames import Frames
 from saltern.store import text_hash
 
 LONG_PS = 1e9
@@ -33,6 +34,7 @@ class StudentTeacher:
     """
 
     name = "saltern"
+    biased = False
     segment = 5
 
     def __init__(self, teacher: LevelTeacher, potential: Model) -> None:
@@ -90,10 +92,10 @@ class StudentTrajectory:
         if not self._run.names:
             raise SimulationError("; ".join(self._run.stopped.values()))
 
-    def point(self) -> tuple[Array, Array]:
+    def point(self) -> Point:
         """See `Trajectory`."""
         motion = self._run.motion
-        return motion.state.positions[0], motion.point.forces[0]
+        return Point(motion.state.positions[0], motion.point.forces[0])
 
     def state(self) -> bytes:
         """See `Trajectory`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from saltern.config import Cp2kTeacher, TbliteTeacher, Teacher
 from saltern.engines.base import REASONS, Engine, Failure, Label, Question, cpu_time
-from saltern.engines.moving import ClassicalTeacher, MovingTeacher, Trajectory
+from saltern.engines.moving import ClassicalTeacher, MovingTeacher, Point, Trajectory
 from saltern.engines.openmm import classical_forces
 from saltern.errors import SalternError
 
@@ -15,6 +15,7 @@ __all__ = [
     "Failure",
     "Label",
     "MovingTeacher",
+    "Point",
     "Question",
     "Trajectory",
     "classical_forces",

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from saltern.config import OpenmmTeacher
+from saltern.config import BiasConfig, OpenmmTeacher
 from saltern.engines.forcefield import NM, TEACHERS, Vectors, build_system, context_of
 from saltern.errors import SimulationError
 from saltern.frames import Frames
-from saltern.units import KJ_PER_MOL
+from saltern.units import BOLTZMANN, KJ_PER_MOL
+
+_BIAS = 1
+"""Force group of what the ions feel and labels do not have."""
+
+
+class Point(NamedTuple):
+    """Where a trajectory is.
+
+    Attributes:
+        positions: (atom, 3), unwrapped, Å.
+        forces: (atom, 3), without a bias, eV/Å.
+        bias: energy of the bias in eV; None where there is none.
+    """
+
+    positions: Vectors
+    forces: Vectors
+    bias: float | None = None
 
 
 class Trajectory(Protocol):
@@ -24,8 +41,8 @@ class Trajectory(Protocol):
             SimulationError: when the dynamics is unstable.
         """
 
-    def point(self) -> tuple[Vectors, Vectors]:
-        """Positions, unwrapped (Å), and forces (eV/Å) of all atoms, each (atom, 3)."""
+    def point(self) -> Point:
+        """Positions of all atoms and forces on them."""
 
     def state(self) -> bytes:
         """Everything that the rest of the trajectory depends on."""
@@ -41,6 +58,8 @@ class MovingTeacher(Protocol):
     settings: Mapping[str, object]
     timestep: float
     """fs."""
+    biased: bool
+    """Whether its points have a bias."""
     segment: int
     """Frames between two states that are kept. From each a trajectory goes on as a new process would, killed or not."""
 
@@ -73,8 +92,9 @@ class ClassicalTeacher:
         self.version: str = openmm.version.short_version
         self.build = f"OpenMM {openmm.version.full_version}"
         self.method: str = teacher.method
-        self.settings: Mapping[str, object] = teacher.model_dump(exclude={"platform"})
+        self.settings: Mapping[str, object] = teacher.model_dump(exclude={"platform"}, exclude_none=True)
         self.timestep = teacher.timestep_fs
+        self.biased = teacher.bias is not None
 
     def begun(self, start: Frames, species: Sequence[str], seed: Sequence[int]) -> Trajectory:
         """See `MovingTeacher`."""
@@ -104,6 +124,9 @@ class ClassicalTeacher:
         integrator.setConstraintTolerance(1e-6)
         field = TEACHERS[teacher.method]
         system = build_system(start, species, teacher.cutoff_A, field, teacher.hydrogen_u)
+        if teacher.bias is not None:
+            nonbonded = next(force for force in system.getForces() if isinstance(force, openmm.NonbondedForce))
+            system.addForce(_bias(start, teacher.bias, nonbonded))
         return context_of(system, integrator, teacher.platform), second
 
 
@@ -125,15 +148,49 @@ class _Classical:
                 f"{self._teacher.timestep_fs:g}"
             ) from error
 
-    def point(self) -> tuple[Vectors, Vectors]:
+    def point(self) -> Point:
         """See `Trajectory`."""
         from openmm import unit
 
-        state = self._context.getState(positions=True, forces=True)
+        state = self._context.getState(positions=True, forces=True, groups=~(1 << _BIAS))
         positions = state.getPositions(asNumpy=True).value_in_unit(unit.angstrom)
         forces = state.getForces(asNumpy=True).value_in_unit(unit.kilojoule_per_mole / unit.angstrom)
-        return np.asarray(positions), np.asarray(forces) * KJ_PER_MOL
+        return Point(np.asarray(positions), np.asarray(forces) * KJ_PER_MOL, self._bias_energy())
 
     def state(self) -> bytes:
         """See `Trajectory`."""
         return bytes(self._context.createCheckpoint())
+
+    def _bias_energy(self) -> float | None:
+        """In eV."""
+        from openmm import unit
+
+        if self._teacher.bias is None:
+            return None
+        energy = self._context.getState(energy=True, groups=1 << _BIAS).getPotentialEnergy()
+        return float(energy.value_in_unit(unit.kilojoule_per_mole)) * KJ_PER_MOL
+
+
+def _bias(start: Frames, bias: BiasConfig, nonbonded: Any) -> Any:
+    """An OpenMM force: a well between each cation and each anion, between the atoms that carry their charge.
+
+    Args:
+        start: one frame.
+        bias: the well's shape.
+        nonbonded: the force whose cutoff and exclusions it must share.
+    """
+    import openmm
+
+    force = openmm.CustomNonbondedForce("-depth * exp(-(r - middle)^2 / (2 * width^2))")
+    force.addGlobalParameter("depth", bias.depth_kT * BOLTZMANN * float(start["temperature"][0]) / KJ_PER_MOL)
+    force.addGlobalParameter("middle", bias.distance_A * NM)
+    force.addGlobalParameter("width", bias.width_A * NM)
+    for _ in start["numbers"]:
+        force.addParticle([])
+    for number in range(nonbonded.getNumExceptions()):
+        force.addExclusion(*nonbonded.getExceptionParameters(number)[:2])
+    force.addInteractionGroup(*(np.flatnonzero(sign * start["charges"] > 0).tolist() for sign in (1, -1)))
+    force.setNonbondedMethod(openmm.CustomNonbondedForce.CutoffPeriodic)
+    force.setCutoffDistance(nonbonded.getCutoffDistance())
+    force.setForceGroup(_BIAS)
+    return force

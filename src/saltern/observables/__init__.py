@@ -21,7 +21,7 @@ from saltern.observables.outside import new_environments, outside
 from saltern.observables.pmf import MeanForce, bjerrum_length, mean_force
 from saltern.observables.rdf import RadialDistribution, radial_distribution
 from saltern.observables.scattering import Peak, peaks, structure_factors
-from saltern.observables.trajectory import Trajectory, perpendicular_widths
+from saltern.observables.trajectory import Trajectory, effective, perpendicular_widths, unordered
 
 __all__ = [
     "AUDITED",
@@ -46,6 +46,7 @@ __all__ = [
     "coordination_number",
     "crystallisation",
     "diffusion",
+    "effective",
     "energy_drift",
     "environments",
     "estimate",
@@ -70,6 +71,7 @@ __all__ = [
     "radial_distribution",
     "solid_cluster",
     "structure_factors",
+    "unordered",
     "waiting_time",
     "water_viscosity",
 ]

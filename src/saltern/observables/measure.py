@@ -22,7 +22,7 @@ from saltern.observables.likeness import Likeness, likeness
 from saltern.observables.nucleation import Crystallisation, before_growth, crystallisation
 from saltern.observables.pmf import mean_force
 from saltern.observables.rdf import RadialDistribution, radial_distribution
-from saltern.observables.trajectory import Trajectory
+from saltern.observables.trajectory import Trajectory, unordered
 from saltern.units import A2_PER_FS_IN_1E9_M2_S
 
 Array = NDArray[Any]
@@ -73,7 +73,7 @@ def measure(
         crystal_every_ps: time between the frames in which crystals are sought.
         contact_A: distance within which a cation and an anion touch, by default the first minimum of their g(r).
         teacher: labelled frames of a teacher that moves, of the same atoms, one set for each of its trajectories, with
-            which g(r) is compared; their times do not matter.
+            which g(r) is compared; their times do not matter, and where a bias moved it, its energy stands in them.
         teacher_blocks: blocks that each of those sets is cut into, by default `blocks`.
 
     Returns:
@@ -120,7 +120,7 @@ def measure(
             ions = [curve for curve in curves if curve[0].charge and curve[1].charge]
             result["pmf"] = [_pmf_entry(*curve, permittivity, temperature) for curve in ions]
         if teacher:
-            theirs = _pairs([_still(frames) for frames in teacher], groups, rdf_bin_A, teacher_blocks or blocks)
+            theirs = _pairs([unordered(frames) for frames in teacher], groups, rdf_bin_A, teacher_blocks or blocks)
             result["teacher"] = [
                 _teacher_entry(*curve, other) for curve, (_, _, other) in zip(curves, theirs, strict=True)
             ]
@@ -161,20 +161,12 @@ def _trajectory(frames: Frames) -> Trajectory:
     gaps = np.diff(times)
     if not np.allclose(gaps, gaps[0], rtol=1e-6, atol=1e-6) or gaps[0] <= 0:
         raise SalternError("the frames of a trajectory must be at equal distances in time")
-    return replace(_still(frames), interval=float((times[-1] - times[0]) / (len(times) - 1)))
+    return replace(unordered(frames), interval=float((times[-1] - times[0]) / (len(times) - 1)))
 
 
 def _length(trajectories: Sequence[Trajectory]) -> float:
     """Of all together, in ps."""
     return sum((len(t) - 1) * t.interval for t in trajectories) / 1000
-
-
-def _still(frames: Frames) -> Trajectory:
-    """Plain arrays of frames whose times do not matter."""
-    from ase.data import atomic_masses
-
-    masses = np.asarray(atomic_masses[frames.of(0, "numbers")])
-    return Trajectory(frames.stacked("positions"), frames["cell"], frames.of(0, "molecules"), masses, np.nan)
 
 
 def _groups(frames: Frames) -> list[_Group]:

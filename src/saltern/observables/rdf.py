@@ -33,7 +33,7 @@ class RadialDistribution:
         neighbours: (bin,) mean number of atoms of the second group within `edges` of one of the first.
         neighbours_error: (bin,) its standard error.
         block_g: (block, bin) g of every block of every replica.
-        weights: (block,) frames in these blocks.
+        weights: (block,) frames in these blocks, or the sum of their weights.
     """
 
     r: Array
@@ -84,7 +84,7 @@ def radial_distribution(
     edges = bin_width * np.arange(bins + 1)
     shells = 4 / 3 * np.pi * np.diff(edges**3)
     parts = [
-        (*_block_counts(t, rows, first, second, bins, bin_width), len(rows))
+        (*_block_counts(t, rows, first, second, bins, bin_width), t.counts[rows].sum())
         for t in replicas
         for rows in np.array_split(np.arange(len(t)), min(blocks, len(t)))
     ]
@@ -100,9 +100,10 @@ def radial_distribution(
 def _block_counts(
     trajectory: Trajectory, rows: Array, first: Array, second: Array, bins: int, bin_width: float
 ) -> tuple[Array, Array]:
-    """Histogram of the ordered pairs of the given frames, summed plainly and times each frame's volume."""
+    """Histogram of the ordered pairs of the given frames, summed with their weights, and times each frame's volume."""
     same = first.size == second.size and bool((first == second).all())
-    volumes = trajectory.volumes
+    weights = trajectory.counts
+    volumes = weights * trajectory.volumes
     plain, by_volume = np.zeros(bins), np.zeros(bins)
     for lines, columns, excluded in _tiles(trajectory.molecules, first, second, same):
         step = max(1, _CHUNK // excluded.size)
@@ -110,7 +111,7 @@ def _block_counts(
             chunk = slice(rows[start], rows[min(start + step, len(rows)) - 1] + 1)
             counts = _histogram(trajectory, chunk, lines, columns, excluded, bins, bin_width)
             factor = 2.0 if same else 1.0
-            plain += factor * counts.sum(axis=0)
+            plain += factor * (weights[chunk] @ counts)
             by_volume += factor * (volumes[chunk] @ counts)
     return plain, by_volume
 

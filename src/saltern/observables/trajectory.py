@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from saltern.frames import Frames
+from saltern.units import BOLTZMANN
+
 Array = NDArray[Any]
 
 
@@ -21,6 +24,7 @@ class Trajectory:
         molecules: (atom,) index of the molecule or ion of each atom.
         masses: (atom,) in u.
         interval: time between frames in fs.
+        weights: (frame,) how much each frame counts in g(r); None is all alike.
     """
 
     positions: Array
@@ -28,15 +32,48 @@ class Trajectory:
     molecules: Array
     masses: Array
     interval: float
+    weights: Array | None = None
 
     def __len__(self) -> int:
         """Number of frames."""
         return len(self.positions)
 
     @property
+    def counts(self) -> Array:
+        """How much each frame counts, (frame,)."""
+        return np.ones(len(self)) if self.weights is None else self.weights
+
+    @property
     def volumes(self) -> Array:
         """Volume of each frame's cell in Å³, (frame,)."""
         return np.asarray(np.abs(np.linalg.det(self.cells)))
+
+
+def unordered(frames: Frames) -> Trajectory:
+    """Frames of the same atoms whose times do not matter.
+
+    Those of a biased dynamics count as they would without the bias, exp(bias energy / kT): G. M. Torrie, J. P. Valleau,
+    J. Comput. Phys. 23, 187 (1977).
+
+    Args:
+        frames: with numbers, positions, cell and molecules; with bias_energy also temperature.
+    """
+    from ase.data import atomic_masses
+
+    weights = None
+    if "bias_energy" in frames:
+        weights = np.exp(frames["bias_energy"] / (BOLTZMANN * frames["temperature"]))
+    masses = np.asarray(atomic_masses[frames.of(0, "numbers")])
+    return Trajectory(frames.stacked("positions"), frames["cell"], frames.of(0, "molecules"), masses, np.nan, weights)
+
+
+def effective(weights: Array) -> float:
+    """As how many frames of equal weight some count in a mean: L. Kish, Survey Sampling (1965).
+
+    Args:
+        weights: (frame,) how much each counts.
+    """
+    return float(weights.sum() ** 2 / (weights**2).sum())
 
 
 def perpendicular_widths(cells: Array) -> Array:
