@@ -52,6 +52,18 @@ def test_the_nearest_known_one_is_of_the_same_kind() -> None:
     assert known.distances(asked, np.array([1, 8, 11])) == pytest.approx([0.1, np.hypot(2.1, 4), np.inf])
 
 
+def test_the_nearest_is_found_near_and_far():
+    """Asked are points from 0.0001 to 1 away from known ones, more than are looked at at once."""
+    rng = np.random.default_rng(0)
+    points, away = rng.normal(size=(300, 24)), rng.normal(size=(4000, 24))
+    away *= np.geomspace(1e-4, 1, 4000)[:, None] / np.linalg.norm(away, axis=1, keepdims=True)
+    asked = points[rng.integers(300, size=4000)] + away
+    direct = np.min([np.linalg.norm(asked - point, axis=1) for point in points], axis=0)
+    found = Known([(points, np.ones(300))]).distances(asked, np.ones(4000))
+    np.testing.assert_allclose(found, direct, rtol=1e-9)
+    assert Known([(points, np.ones(300))]).distances(asked[:0], np.ones(0)).shape == (0,)
+
+
 def fluid(frames: int, seed: int, spacing: float = 3.2) -> Frames:
     """Argon and neon around the sites of a cube, thrown about."""
     rng = np.random.default_rng(seed)

@@ -25,6 +25,10 @@ REACH = 8.0
 """Å; neighbours further away make no difference."""
 TRAINING_ATOMS = 50_000
 """Environments of training frames that others are compared with; with more of them none would be much nearer."""
+NEAR = 0.05
+"""Up to this distance a tree is asked, which finds little to leave out beyond: there all products are quicker."""
+PRODUCTS = 400_000
+"""Distances computed at once; their arrays fit a core's cache."""
 QUANTITIES = ("numbers", "positions", "cell")
 """What is looked at in a frame."""
 
@@ -83,8 +87,18 @@ class Known:
         found = np.full(len(values), np.inf)
         for kind, tree in self._trees.items():
             asked = kinds == kind
-            found[asked] = tree.query(values[asked])[0]
+            near = tree.query(values[asked], distance_upper_bound=NEAR)[0]
+            near[np.isinf(near)] = _to_nearest(values[asked][np.isinf(near)], tree.data)
+            found[asked] = near
         return found
+
+
+def _to_nearest(values: Array, known: Array) -> Array:
+    """Distance from each point to the nearest known one, (point,), by |a|² - 2 a·b + |b|² of all pairs."""
+    squares, rows = np.square(known).sum(axis=1), max(1, PRODUCTS // len(known))
+    parts = [values[start : start + rows] for start in range(0, len(values), rows)]
+    least = [(squares - 2 * part @ known.T).min(axis=1) + np.square(part).sum(axis=1) for part in parts]
+    return np.sqrt(np.maximum(np.concatenate([np.zeros(0), *least]), 0.0))
 
 
 class TrainingEnvironments:
