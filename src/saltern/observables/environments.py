@@ -98,7 +98,7 @@ def _to_nearest(values: Array, known: Array) -> Array:
     squares, rows = np.square(known).sum(axis=1), max(1, PRODUCTS // len(known))
     parts = [values[start : start + rows] for start in range(0, len(values), rows)]
     least = [(squares - 2 * part @ known.T).min(axis=1) + np.square(part).sum(axis=1) for part in parts]
-    return np.sqrt(np.maximum(np.concatenate([np.zeros(0), *least]), 0.0))
+    return np.asarray(np.sqrt(np.maximum(np.concatenate([np.zeros(0), *least]), 0.0)))
 
 
 class TrainingEnvironments:
