@@ -13,7 +13,7 @@ import numpy as np
 
 from saltern.config import LabelSpec, LevelTeacher, OpenmmTeacher, SampleConfig
 from saltern.dynamics.sample import frames_of
-from saltern.dynamics.settled import judged
+from saltern.dynamics.settled import judged, reached
 from saltern.dynamics.surface import Model
 from saltern.dynamics.teaching import StudentTeacher
 from saltern.engines import ClassicalTeacher, MovingTeacher, Trajectory
@@ -98,9 +98,9 @@ def _teacher(spec: LabelSpec, potential: Model | None) -> MovingTeacher:
 
 def _counted(frames: Frames) -> str:
     """What the frames of a biased teacher are worth in its liquid without the bias."""
-    reached = frames.select(np.flatnonzero(np.isfinite(frames["bias_energy"])))
-    without = effective(unordered(reached).counts) if len(reached) else 0.0
-    return f"{len(reached)} frames of a biased teacher count as {without:.0f} without the bias"
+    there = reached(frames)
+    without = effective(unordered(there).counts) if len(there) else 0.0
+    return f"{len(there)} frames of a biased teacher count as {without:.0f} without the bias"
 
 
 def solute(boxes: Frames, metadata: Mapping[str, Any]) -> Frames:

@@ -32,10 +32,10 @@ def judged(frames: Frames, asked: Sequence[SettledConfig], what: str) -> tuple[F
     Returns:
         The frames, and what was found for each entry that is about this system.
     """
-    reached = frames.select(np.flatnonzero(np.isfinite(frames.stacked("forces")).all(axis=(1, 2))))
+    there = reached(frames)
     found = []
     for entry in asked:
-        measured = _coordination(reached, entry)
+        measured = _coordination(there, entry)
         if measured is None:
             continue
         error = None if np.isnan(measured.error) else measured.error
@@ -46,6 +46,11 @@ def judged(frames: Frames, asked: Sequence[SettledConfig], what: str) -> tuple[F
             asked_for = f"{entry.within_A:g} Å, not {entry.coordination:g} ± {entry.tolerance:g}"
             say(f"{what}: {frames['trajectory'][0]} quarantined, not-settled: {about}{asked_for}")
     return (frames if all(one["settled"] for one in found) else _refused(frames)), found
+
+
+def reached(frames: Frames) -> Frames:
+    """Those of a trajectory's frames that it came to, which have forces."""
+    return frames.select(np.flatnonzero(np.isfinite(frames.stacked("forces")).all(axis=(1, 2))))
 
 
 def _coordination(frames: Frames, entry: SettledConfig) -> Estimate | None:

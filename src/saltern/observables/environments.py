@@ -88,7 +88,8 @@ class Known:
         for kind, tree in self._trees.items():
             asked = kinds == kind
             near = tree.query(values[asked], distance_upper_bound=NEAR)[0]
-            near[np.isinf(near)] = _to_nearest(values[asked][np.isinf(near)], tree.data)
+            if (far := np.isinf(near)).any():
+                near[far] = _to_nearest(values[asked][far], tree.data)
             found[asked] = near
         return found
 
@@ -98,7 +99,7 @@ def _to_nearest(values: Array, known: Array) -> Array:
     squares, rows = np.square(known).sum(axis=1), max(1, PRODUCTS // len(known))
     parts = [values[start : start + rows] for start in range(0, len(values), rows)]
     least = [(squares - 2 * part @ known.T).min(axis=1) + np.square(part).sum(axis=1) for part in parts]
-    return np.asarray(np.sqrt(np.maximum(np.concatenate([np.zeros(0), *least]), 0.0)))
+    return np.asarray(np.sqrt(np.maximum(np.concatenate(least), 0.0)))
 
 
 class TrainingEnvironments:
