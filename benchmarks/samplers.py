@@ -6,7 +6,8 @@ GFN1-xTB is the teacher throughout and 64 waters the system. SAMPLER is one of
 
 - `classical`: the flexible water of `sample: {engine: openmm}`, no atom displaced;
 - `rattled`: the same with half of the frames displaced, the default of a campaign;
-- `universal`: a network of ours that has learned what SevenNet-0 says of such frames (needs sevenn);
+- `sevennet-0`, `sevennet-mf-0`: a network of ours that has learned what SevenNet-0, or SevenNet-MF-0 as r2SCAN, says of
+  such frames (PYTHON is that of an environment with sevenn);
 - `student`: a network of ours that has learned GFN1-xTB's labels of the rattled frames;
 - `target`: the dynamics of DATA, PBE0-TS (as for benchmarks/learning.py), from which the held-out frames come, too.
 
@@ -35,7 +36,9 @@ from saltern.potentials import Potential, save
 from saltern.store import read_frames, write_frames
 from saltern.systems import compose
 
-SAMPLERS = ("classical", "rattled", "universal", "student", "target")
+TAUGHT_BY = {"student": TIGHT_BINDING, "sevennet-0": "SevenNet-0", "sevennet-mf-0": "SevenNet-MF-0-r2SCAN"}
+"""Whose labels a network has learned that samples."""
+SAMPLERS = ("classical", "rattled", *TAUGHT_BY, "target")
 WATER = System(salt=None, solvent_molecules=64, temperature=300.0)
 COUNT = 64
 """Frames that a sampler makes, and that a network which samples has learned from."""
@@ -83,10 +86,10 @@ class Place:
         return frames
 
     def _network(self, name: str) -> Potential:
-        """What `universal` or `student` samples with."""
+        """What one of `TAUGHT_BY` samples with."""
         file = self.directory / f"{name}.safetensors"
         if not file.exists():
-            frames = self.labelled("rattled", "sevennet-0" if name == "universal" else TIGHT_BINDING)
+            frames = self.labelled("rattled", TAUGHT_BY[name])
             run = training("equivariant", frames, STEPS * len(frames), 0.01, 0)
             trained(run)
             save(file, run.averaged(), {**BASE, "closest": run.closest()})

@@ -5,8 +5,8 @@
     OMP_NUM_THREADS=1 python benchmarks/universal.py DATA GFN1-xTB --frames 160 --label cheap.npz
     OMP_NUM_THREADS=1 python benchmarks/universal.py DATA equivariant --frames 4 --steps 400 --first cheap.npz
 
-DATA as for benchmarks/learning.py; with `sevennet-0` PYTHON is that of an environment with sevenn (docs/backends.md).
-With `--label` the frames get the labels of tight binding or of the universal model, into a file that `--first` trains
+DATA as for benchmarks/learning.py; with SevenNet `python` is that of an environment with sevenn (docs/backends.md).
+With `--label` the frames get the labels of tight binding or of a universal model, into a file that `--first` trains
 on before DFT: pre-training, or distillation. Prints force (meV/Å) and energy error (meV/atom) before and after, and
 processor seconds, as JSON.
 """
@@ -21,10 +21,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from learning import Held, answers, errors, frames_of, read
+from learning import Held, errors, frames_of, read
 
-from saltern.config import StudentConfig, TbliteTeacher, TrainConfig, TrainSpec
+from saltern.config import SevennetTeacher, StudentConfig, TbliteTeacher, Teacher, TrainConfig, TrainSpec
 from saltern.config.stages import BaselineConfig
+from saltern.engines import Label, Question, make_engine
 from saltern.frames import Array, Frames
 from saltern.learning.group import ALONE
 from saltern.learning.start import Start
@@ -35,6 +36,12 @@ STUDENTS: dict[str, dict[str, Any]] = {
     "sevennet-0": {"network": "sevennet", "start": "sevennet-0"},
 }
 TIGHT_BINDING = "GFN1-xTB"
+TEACHERS: dict[str, Teacher] = {
+    TIGHT_BINDING: TbliteTeacher(method=TIGHT_BINDING),
+    "SevenNet-0": SevennetTeacher(method="SevenNet-0"),
+    "SevenNet-MF-0-r2SCAN": SevennetTeacher(method="SevenNet-MF-0-r2SCAN"),
+}
+"""What gives cheap labels, by its method."""
 
 
 def training(
@@ -57,26 +64,18 @@ def trained(run: _Training) -> float:
     return time.process_time() - begun
 
 
-def cheap_labels(name: str, frames: Frames) -> dict[str, Array]:
+def cheap_labels(method: str, frames: Frames) -> dict[str, Array]:
     """Energies and forces by tight binding, or by a universal model."""
-    energies, forces = [], []
-    if name == TIGHT_BINDING:
-        from saltern.engines import Label, Question, make_engine
-
-        engine = make_engine(TbliteTeacher(method=TIGHT_BINDING))
-        alone = (frames.select([index]) for index in range(len(frames)))
-        questions = [Question(frame["numbers"], frame["positions"], frame["cell"][0], 0) for frame in alone]
-        for answer in engine.answers(questions, range(len(questions)), Path()):
-            assert isinstance(answer, Label)
-            energies.append(answer.energy)
-            forces.append(answer.forces)
-    else:
-        # what makes the network is a training, which wants labels of whatever kind
-        frames = frames.with_arrays(energy=np.zeros(len(frames)), forces=np.zeros_like(frames["positions"]))
-        for energy, found, _ in answers(training(name, frames, 1, 1.0, 0).network, frames):
-            energies.append(float(energy))
-            forces.append(found.detach().numpy().astype(float))
-    return {"energy": np.array(energies), "forces": np.concatenate(forces)}
+    engine = make_engine(TEACHERS[method])
+    alone = (frames.select([index]) for index in range(len(frames)))
+    questions = [Question(frame["numbers"], frame["positions"], frame["cell"][0], 0) for frame in alone]
+    found = list(engine.answers(questions, range(len(questions)), Path()))
+    labels = [answer for answer in found if isinstance(answer, Label)]
+    assert len(labels) == len(frames)
+    return {
+        "energy": np.array([label.energy for label in labels]),
+        "forces": np.concatenate([label.forces for label in labels]),
+    }
 
 
 def evenly(indices: Array, count: int) -> Array:
@@ -88,7 +87,7 @@ def main() -> None:
     """Label, or train and print what came of it."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
-    parser.add_argument("student", choices=[*STUDENTS, TIGHT_BINDING])
+    parser.add_argument("student", choices=[*STUDENTS, *TEACHERS])
     parser.add_argument("--frames", type=int, default=4)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--rate", type=float, default=0.01)

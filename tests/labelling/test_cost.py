@@ -11,6 +11,7 @@ from saltern.config import (
     Cp2kTeacher,
     LabelSpec,
     OpenmmTeacher,
+    SevennetTeacher,
     System,
     TbliteTeacher,
     expected_memory_mb,
@@ -34,7 +35,12 @@ def law(atoms: int, factor: float, exponent: float) -> float:
 def test_every_method_has_a_figure() -> None:
     offered = {
         (engine, method)
-        for engine, teacher in (("tblite", TbliteTeacher), ("cp2k", Cp2kTeacher), ("openmm", OpenmmTeacher))
+        for engine, teacher in (
+            ("tblite", TbliteTeacher),
+            ("sevennet", SevennetTeacher),
+            ("cp2k", Cp2kTeacher),
+            ("openmm", OpenmmTeacher),
+        )
         for method in get_args(teacher.model_fields["method"].annotation)
     }
     assert set(FIGURES) == offered
@@ -43,6 +49,19 @@ def test_every_method_has_a_figure() -> None:
 @pytest.mark.parametrize(("atoms", "seconds"), [(26, 0.53), (50, 1.05), (74, 1.6), (98, 2.4), (148, 5.1)])
 def test_figures_are_near_what_was_measured(atoms: int, seconds: float) -> None:
     assert seconds / 1.5 < expected_seconds(GFN1, atoms) < seconds * 1.5
+
+
+@pytest.mark.parametrize(
+    ("method", "atoms", "seconds"),
+    [
+        ("SevenNet-MF-0-r2SCAN", 26, 0.38),
+        ("SevenNet-MF-0-r2SCAN", 386, 10.5),
+        ("SevenNet-0", 26, 0.38),
+        ("SevenNet-0", 386, 9.6),
+    ],
+)
+def test_figures_of_universal_models_are_near_what_was_measured(method: str, atoms: int, seconds: float) -> None:
+    assert seconds / 1.5 < expected_seconds(SevennetTeacher(method=method), atoms) < seconds * 1.5
 
 
 @pytest.mark.parametrize(("cutoff", "seconds"), [(600, 104), (900, 125), (1200, 166)])
@@ -56,6 +75,11 @@ def test_memory_leaves_room_above_what_was_measured(atoms: int, gigabytes: float
     asked = expected_memory_mb(Cp2kTeacher(method="revpbe-d3", cutoff_Ry=1200), atoms)
     assert 1.2 * gigabytes * 1000 < asked < 3 * gigabytes * 1000
     assert expected_memory_mb(GFN1, 10 * atoms) == 1000
+
+
+@pytest.mark.parametrize(("atoms", "gigabytes"), [(26, 0.73), (98, 1.35), (194, 2.06), (386, 3.31)])
+def test_memory_of_universal_models_leaves_room_above_what_was_measured(atoms: int, gigabytes: float) -> None:
+    assert 1.2 * gigabytes * 1000 < expected_memory_mb(SevennetTeacher(), atoms) < 3 * gigabytes * 1000
 
 
 def test_tight_binding_has_no_grid() -> None:

@@ -180,10 +180,10 @@ def sample_environment(wildcards):
 
 
 def label_environment(wildcards):
-    """Of the teachers only CP2K, and students of other packages, need more than the core environment."""
+    """CP2K, a universal model and students of other packages need more than the core environment."""
     level = LEVELS[wildcards.level]
     above = CAMPAIGN.above(level)
-    own = "cp2k" if level.teacher.engine == "cp2k" else "core"
+    own = level.teacher.engine if level.teacher.engine in ("cp2k", "sevennet") else "core"
     return environment(above.student.environment if above else own)
 
 

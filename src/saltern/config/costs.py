@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from saltern.config.moving import LevelTeacher
-from saltern.config.stages import Cp2kTeacher, StudentConfig, Teacher
+from saltern.config.stages import Cp2kTeacher, SevennetTeacher, StudentConfig, Teacher
 
 JOB_OVERHEAD_S = 5.0
 """Processor time of a SLURM job around what it does: Snakemake starts twice (4.4 to 5.0 s measured)."""
@@ -44,6 +44,8 @@ class Figure:
 FIGURES = {
     ("tblite", "GFN1-xTB"): Figure(2.4, 98, 1.4),
     ("tblite", "GFN2-xTB"): Figure(3.0, 50, 1.4),
+    ("sevennet", "SevenNet-MF-0-r2SCAN"): Figure(1.9, 98, 1.2),
+    ("sevennet", "SevenNet-0"): Figure(1.6, 98, 1.2),
     ("cp2k", "gfn1-xtb"): Figure(1.2, 26, 1.4),
     ("cp2k", "revpbe-d3"): Figure(104.0, 26, 1.1, cutoff_Ry=600),
     ("cp2k", "blyp-d3"): Figure(104.0, 26, 1.1, cutoff_Ry=600),
@@ -57,10 +59,12 @@ FIGURES = {
 the atoms.
 
 tblite 0.8: 0.53, 1.05, 1.6, 2.4 and 5.1 CPU s at 26, 50, 74, 98 and 148 atoms with GFN1; 1.7 and 3.0 s at 26 and 50
-atoms with GFN2. CP2K 2023.1 at 26 atoms: 1.2 s (GFN1), 104 s (revPBE-D3, 600 Ry; lithium chloride, 50 atoms: 198 s),
-8.3 s for each of some 32 steps (r2SCAN, 280 Ry); the exponent of the others is that of three steps at 26, 50 and 98
-atoms (11.4, 21.3, 53.6 s at 280 Ry). BLYP is taken to cost what revPBE does. DC-r2SCAN took 36 s a step before it was
-stopped; PBE0 is taken to cost the same. With GFN1, pure water costs a third of what a box with ions does.
+atoms with GFN2. sevenn 0.13: 0.38, 0.97, 1.9, 4.4 and 10.5 CPU s at 26, 50, 98, 194 and 386 atoms with SevenNet-MF-0;
+0.38, 0.59, 1.3, 3.9 and 9.6 with SevenNet-0. CP2K 2023.1 at 26 atoms: 1.2 s (GFN1), 104 s (revPBE-D3, 600 Ry; lithium
+chloride, 50 atoms: 198 s), 8.3 s for each of some 32 steps (r2SCAN, 280 Ry); the exponent of the others is that of
+three steps at 26, 50 and 98 atoms (11.4, 21.3, 53.6 s at 280 Ry). BLYP is taken to cost what revPBE does. DC-r2SCAN
+took 36 s a step before it was stopped; PBE0 is taken to cost the same. With GFN1, pure water costs a third of what a
+box with ions does.
 OpenMM 8.6 took 3.2 CPU s a picosecond for 2558 atoms (cutoff 9 Å, 4 fs)."""
 
 STUDENT = StudentConfig()
@@ -108,9 +112,9 @@ def _relative_cost(student: StudentConfig) -> float:
 def expected_memory_mb(teacher: Teacher, atoms: int) -> int:
     """Memory of a label job (MB), with room to spare.
 
-    Python and its libraries take 0.2 GB. CP2K's grids took 0.9 and 1.8 GB at 26 and 50 atoms and 1200 Ry, most of it in
-    proportion to the points of the grid; with exact exchange it is told to keep 2 GB of integrals. A student is given
-    what a simulation is.
+    Python and its libraries take 0.2 GB. SevenNet took 0.7, 1.3, 2.1 and 3.3 GB at 26, 98, 194 and 386 atoms, CP2K's
+    grids 0.9 and 1.8 GB at 26 and 50 atoms and 1200 Ry, most of it in proportion to the points of the grid; with exact
+    exchange it is told to keep 2 GB of integrals. A student is given what a simulation is.
 
     Args:
         teacher: engine, method and settings.
@@ -118,6 +122,8 @@ def expected_memory_mb(teacher: Teacher, atoms: int) -> int:
     """
     if isinstance(teacher, LevelTeacher):
         return 4000
+    if isinstance(teacher, SevennetTeacher):
+        return 1000 + 10 * atoms
     if not isinstance(teacher, Cp2kTeacher) or teacher.method == "gfn1-xtb":
         return 1000
     grid: float = 50 * atoms * (teacher.cutoff_Ry / 1200) ** 1.5

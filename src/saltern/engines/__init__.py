@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saltern.config import Cp2kTeacher, TbliteTeacher, Teacher
+from saltern.config import Cp2kTeacher, SevennetTeacher, TbliteTeacher, Teacher
 from saltern.engines.base import REASONS, Engine, Failure, Label, Question, cpu_time
 from saltern.engines.moving import ClassicalTeacher, MovingTeacher, Point, Trajectory
 from saltern.engines.openmm import classical_forces
@@ -39,4 +39,11 @@ def make_engine(teacher: Teacher) -> Engine:
         from saltern.engines.cp2k import Cp2kEngine
 
         return Cp2kEngine(teacher)
+    if isinstance(teacher, SevennetTeacher):
+        from saltern.potentials.backends import require
+
+        require(teacher.engine, "teacher.engine")
+        from saltern.engines.sevennet import SevennetEngine
+
+        return SevennetEngine(teacher)
     raise SalternError(f"{teacher.engine} makes labels only by moving")

@@ -96,7 +96,9 @@ def _refusal(question: Question, limits: LabelConfig) -> Failure | None:
 
 def _plain(spec: LabelSpec) -> dict[str, Any]:
     """The specification without what only says where the program is or how many jobs there are."""
-    return spec.model_dump(exclude={"teacher": {"command", "threads", "reuse"}, "label": {"batch"}, "sample": True})
+    return spec.model_dump(
+        exclude={"teacher": {"command", "threads", "reuse", "device"}, "label": {"batch"}, "sample": True}
+    )
 
 
 def _records(

@@ -39,15 +39,19 @@ PACKAGES = {
 """Of every backend, by the name that a campaign gives it (`student.network`)."""
 
 
-def require(network: str) -> None:
+def require(network: str, where: str = "student.network") -> None:
     """Make sure that the package of a network is installed, without importing it; ours need none.
+
+    Args:
+        network: its name.
+        where: the key that asks for it.
 
     Raises:
         MissingPackageError: when it is not.
     """
     needed = PACKAGES.get(network)
     if needed and find_spec(needed.module) is None:
-        raise MissingPackageError(f"student.network: {network}", needed.name, network)
+        raise MissingPackageError(f"{where}: {network}", needed.name, network)
 
 
 def package(network: str) -> dict[str, str]:
