@@ -15,6 +15,7 @@ from saltern.dynamics import Simulation, sample_with_potential, simulate
 from saltern.dynamics.simulate import starting_frames
 from saltern.errors import SimulationError, UserError
 from saltern.frames import Frames
+from saltern.potentials import Batch
 from saltern.store import read_frames, read_metadata
 from saltern.units import BOLTZMANN
 
@@ -333,7 +334,7 @@ def test_replicas_start_from_the_last_frames_of_trajectories(crystal: Any) -> No
 def sampling(**settings: Any) -> SampleSpec:
     chosen = {
         "engine": "potential", "potential": "p", "frames": 7, "trajectories": 3, "every_ps": 0.0333,
-        "equilibrate_ps": 0.05, "timestep_fs": 2, "friction_per_ps": 20, **settings,
+        "equilibrate_ps": 0.05, "timestep_fs": 2, **settings,
     }  # fmt: skip
     return SampleSpec(sample=SampleConfig(**chosen))
 
@@ -349,6 +350,20 @@ def test_candidate_frames(crystal: Any) -> None:
     assert np.abs(positions[0] - positions[3]).max() > 0.05  # independent trajectories
     again = sample_with_potential(crystal.frames([300.0]), ABOUT, crystal.potential(), sampling())
     np.testing.assert_array_equal(again["positions"], frames["positions"])
+
+
+def test_a_packed_box_is_cold_when_its_frames_are_taken(crystal: Any) -> None:
+    """Half of the energy of springs at 300 K is kinetic and as much potential; this start has some seven times that."""
+
+    def energy(frames: Frames) -> float:
+        return float(crystal.potential().evaluate(Batch.of(frames)).energy.mean())
+
+    start = crystal.frames([300.0])
+    start = start.with_arrays(positions=start["positions"] + np.random.default_rng(0).normal(scale=0.25, size=(32, 3)))
+    thermal = 93 / 2 * BOLTZMANN * 300.0
+    assert energy(start) > 7 * thermal
+    frames = sample_with_potential(start, ABOUT, crystal.potential(), sampling(equilibrate_ps=0.8, frames=30))
+    assert 0.7 * thermal < energy(frames) < 1.5 * thermal
 
 
 def test_too_few_candidate_frames_are_an_error(crystal: Any) -> None:

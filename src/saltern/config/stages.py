@@ -44,7 +44,8 @@ class SampleConfig(Section):
     timestep_fs: float = Field(0.5, gt=0, le=2)
     """Integration step (fs); flexible O-H bonds need 0.5."""
     friction_per_ps: float = Field(1.0, gt=0)
-    """Friction of the Langevin thermostat (1/ps)."""
+    """Friction of the Langevin thermostat of `openmm` (1/ps); a student samples under the default thermostat of
+    `simulate`."""
     cutoff_A: float = Field(9.0, gt=2)
     """Direct-space cutoff of the classical force field (Å); shortened to just below half of a smaller box."""
     platform: Literal["auto", "CPU", "CUDA", "OpenCL", "Reference"] = "auto"

@@ -31,8 +31,7 @@ def sample_with_potential(system: Frames, metadata: Mapping[str, Any], potential
             has velocities of its own.
         metadata: its metadata; the seed is that of `metadata["system"]`.
         potential: what drives the atoms.
-        spec: settings. The thermostat's time constant is half of the inverse friction, in which a Langevin
-            thermostat's kinetic energy would relax.
+        spec: settings; the friction is that of the classical dynamics.
 
     Returns:
         spec.sample.frames frames, trajectory t00, t01, ... one after the other.
@@ -69,6 +68,5 @@ def _as_simulation(config: SampleConfig, seed: int) -> SimulateConfig:
         equilibrate_ps=config.equilibrate_ps,
         timestep_fs=config.timestep_fs,
         save_every_fs=every,
-        thermostat_fs=500 / config.friction_per_ps,
         seed=seed,
     )
