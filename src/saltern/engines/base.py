@@ -40,7 +40,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Label:
-    """What an engine found for one frame, its electronic structure proven to be converged."""
+    """What an engine found for one frame, its electronic structure, where there is one, proven to be converged."""
 
     energy: float
     """Total energy (eV)."""
@@ -49,11 +49,11 @@ class Label:
     stress: Array
     """(3, 3), eV/Å³, positive in tension."""
     iterations: int
-    """Self-consistency iterations; -1 when the engine does not tell."""
+    """Self-consistency iterations; -1 when the engine does not tell, or has none."""
     cpu_seconds: float
     """Processor time of this label (s), all attempts together."""
     scf_path: str
-    """How the electronic structure was sought: the attempts in their order, the last one converged."""
+    """How the electronic structure was sought: the attempts in their order, the last one converged; or nothing."""
 
 
 @dataclass(frozen=True)
