@@ -11,12 +11,12 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from ase.data import atomic_numbers
 from scipy.spatial.transform import Rotation
 
 from saltern.config import LabelConfig, LabelSpec, SevennetTeacher, System
 from saltern.frames import Frames
 from saltern.store import read_frames, write_frames
+from saltern.store.formats import IMPORTS, ImportOptions
 from saltern.systems import compose
 
 WATER = Path(__file__).parents[3] / "shared/data/water-pbe0ts"
@@ -128,15 +128,11 @@ def test_the_same_bits_and_key_alone_and_after_other_frames(brine: Frames, answe
 @pytest.mark.skipif(not WATER.exists(), reason="../shared/data/water-pbe0ts is not beside the checkout")
 def test_water_of_r2scan_is_nearer_to_that_of_pbe0_than_that_of_pbe(tmp_path: Path) -> None:
     """Root mean squares of 127 and 323 meV/Å over four frames; the functional of a model that knows two is heard."""
-    part = WATER / "data_0"
-    names = (part / "type_map.raw").read_text(encoding="utf-8").split()
-    numbers = [atomic_numbers[names[int(kind)]] for kind in (part / "type.raw").read_text(encoding="utf-8").split()]
-    positions, forces, cell = (np.load(part / f"set.000/{name}.npy")[0] for name in ("coord", "force", "box"))
-    told = {"system": ["water"], "trajectory": ["t0"], "time": [0.0], "charges": np.zeros(len(numbers))}
-    water = Frames.uniform(np.array(numbers), 1, positions=positions.reshape(-1, 3), cell=cell.reshape(3, 3), **told)
+    published = next(IMPORTS["deepmd"](WATER / "data_0", ImportOptions(system="water"))).select([0])
+    water = published.with_arrays(charges=np.zeros(len(published["numbers"])))
     found = {method: labelled(water, tmp_path, method=method) for method in get_args(METHODS)}
     errors = {
-        method: 1000 * np.sqrt(np.mean((own["forces"] - forces.reshape(-1, 3)) ** 2)) for method, own in found.items()
+        method: 1000 * np.sqrt(np.mean((own["forces"] - published["forces"]) ** 2)) for method, own in found.items()
     }
     assert 100 < errors["SevenNet-MF-0-r2SCAN"] < 160
     assert 280 < errors["SevenNet-0"] < 370

@@ -10,11 +10,7 @@ from pathlib import Path
 import torch
 from ase import Atoms
 from ase.data import chemical_symbols
-
-with warnings.catch_warnings():
-    # of kernels for GPUs that are not installed, at every import
-    warnings.simplefilter("ignore")
-    from sevenn.calculator import SevenNetCalculator
+from sevenn.calculator import SevenNetCalculator
 
 from saltern.config import SevennetTeacher
 from saltern.engines.base import Failure, Label, Question, cpu_time
@@ -33,6 +29,7 @@ class SevennetEngine:
     def __init__(self, teacher: SevennetTeacher) -> None:
         model, functional = MODELS[teacher.method]
         with warnings.catch_warnings():
+            # of kernels for GPUs that are not installed
             warnings.simplefilter("ignore")
             self._calculator = SevenNetCalculator(model, device=chosen_device(teacher.device), modal=functional)
         self.version = metadata.version("sevenn")
