@@ -8,9 +8,11 @@ import pytest
 import yaml
 
 from saltern.config import (
+    BiasConfig,
     Campaign,
     LabelSpec,
     Level,
+    OpenmmTeacher,
     SampleSpec,
     SimulateSpec,
     StudentConfig,
@@ -567,3 +569,10 @@ def test_networks_of_other_packages_have_environments_of_their_own() -> None:
     }  # fmt: skip
     for environment in found.values():
         assert (ROOT / f"envs/{environment}.yaml").is_file()
+
+
+@pytest.mark.parametrize(("share", "moved"), [(1.0, "111111"), (0.5, "010101"), (1 / 3, "001001"), (0.7, "011011")])
+def test_a_bias_moves_its_share_of_any_number_of_trajectories(share: float, moved: str) -> None:
+    teacher = OpenmmTeacher(bias=BiasConfig(distance_A=3, depth_kT=2, share=share))
+    assert "".join(str(int(teacher.of(number).bias is not None)) for number in range(6)) == moved
+    assert OpenmmTeacher().of(1) == OpenmmTeacher()

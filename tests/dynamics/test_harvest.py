@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from saltern.config import BiasConfig, LabelConfig, LabelSpec, OpenmmTeacher, SampleConfig, System
+from saltern.config import BiasConfig, LabelConfig, LabelSpec, OpenmmTeacher, SampleConfig, SettledConfig, System
 from saltern.dynamics import harvest
 from saltern.engines import moving
 from saltern.errors import UserError
@@ -127,3 +127,26 @@ def test_a_biased_teacher_says_what_a_frame_counts(boxes, tmp_path, capsys):
     counted = weights.sum() ** 2 / (weights**2).sum()
     assert f"t00: 7 frames of a biased teacher count as {counted:.0f} without the bias" in capsys.readouterr().err
     assert not set(frames["label_key"]) & set(read_frames(tmp_path / "plain.h5")["label_key"])
+
+
+def test_a_share_of_the_trajectories_is_biased_and_the_others_are_the_liquid_as_it_is(boxes, tmp_path):
+    bias = BiasConfig(distance_A=2.9, width_A=0.5, depth_kT=2.5)
+    nothing = SettledConfig(pair=("Na", "Cl"), within_A=3.5, coordination=5, tolerance=0)
+    specs = {
+        "plain": SPEC,
+        "all": SPEC.model_copy(update={"teacher": OpenmmTeacher(bias=bias)}),
+        "half": SPEC.model_copy(
+            update={
+                "teacher": OpenmmTeacher(bias=bias.model_copy(update={"share": 0.5})),
+                "label": SPEC.label.model_copy(update={"settled": (nothing,)}),
+            }
+        ),
+    }
+    for name, spec in specs.items():
+        harvest(*boxes, range(2), spec, tmp_path / f"{name}.h5", "try")
+    plain, biased, half = (read_frames(tmp_path / f"{name}.h5") for name in specs)
+    first, second = (half["trajectory"] == name for name in ("t00", "t01"))
+    assert half["label_key"][first].tolist() == plain["label_key"][first].tolist()
+    assert half["label_key"][second].tolist() == biased["label_key"][second].tolist()
+    assert not half["bias_energy"][first].any() and (half["bias_energy"][second] < 0).all()
+    assert half["accepted"].tolist() == second.tolist()  # what a bias pushes together is not asked to be a solution

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -64,6 +65,14 @@ class BiasConfig(Section):
     """Its standard deviation (Å)."""
     depth_kT: float = Field(gt=0, le=20)
     """Its depth (kT): below the height of the barrier, or ions stay on it and few frames count."""
+    share: float = Field(1.0, gt=0, le=1)
+    """Share of the trajectories that feel it. The others show the liquid as it is, so that the well may push ions
+    together: in a solution an ion touches few others, and what its student makes of a crystal is invented. Below 1
+    the trajectories without the well are what `label.settled` judges and what the student's liquid is compared with."""
+
+    def moves(self, trajectory: int) -> bool:
+        """Whether the trajectory of that number feels it; this does not depend on how many there are."""
+        return math.floor(self.share * (trajectory + 1) + 1e-9) > math.floor(self.share * trajectory + 1e-9)
 
 
 class SettledConfig(Section):

@@ -141,7 +141,13 @@ class OpenmmTeacher(Section):
     platform: Literal["auto", "CPU", "CUDA", "OpenCL", "Reference"] = "auto"
     """OpenMM platform; `auto` takes a GPU where there is one."""
     bias: BiasConfig | None = None
-    """What makes ions cross a barrier sooner, where contacts form and break too rarely; nothing by default."""
+    """What makes ions cross a barrier sooner, where contacts form and break too rarely, or pushes them together;
+    nothing by default."""
+
+    def of(self, trajectory: int) -> OpenmmTeacher:
+        """What moves the trajectory of that number: without the bias where it is not of its share."""
+        unmoved = self.bias is not None and not self.bias.moves(trajectory)
+        return self.model_copy(update={"bias": None}) if unmoved else self
 
 
 Teacher = Annotated[

@@ -43,7 +43,8 @@ def harvest(
     file.
 
     Where the dynamics has to be stopped, the trajectory ends: the frames that it did not come to are quarantined, with
-    the positions it was last seen at. So are all frames of a trajectory that is not `spec.label.settled`.
+    the positions it was last seen at. So are all frames of a trajectory that is not `spec.label.settled`, which nobody
+    expects of one that feels a bias where others do not.
 
     Args:
         starts: packed boxes of one system, one for each trajectory.
@@ -64,14 +65,19 @@ def harvest(
             f"{what}: trajectories {trajectories.start}:{trajectories.stop} are not allowed; allowed: a part of "
             f"0:{len(starts)}"
         )
-    teacher = _teacher(spec, potential)
+    bias = spec.teacher.bias if isinstance(spec.teacher, OpenmmTeacher) else None
     parts, settled = [], {}
     for number in trajectories:
+        teacher = _teacher(spec, number, potential)
         one = _Harvest(teacher, starts.select([number]), metadata, number, spec, spec.sample)
-        frames, found = judged(one.made(_journal(output, number), what), spec.label.settled, what)
-        parts.append(frames)
+        made = one.made(_journal(output, number), what)
         if teacher.biased:
-            say(f"{what}: {frames['trajectory'][0]}: {_counted(frames)}")
+            say(f"{what}: {made['trajectory'][0]}: {_counted(made)}")
+        elif bias is not None:
+            made = made.with_arrays(bias_energy=np.zeros(len(made)))
+        pushed = bias is not None and bias.share < 1 and teacher.biased
+        frames, found = judged(made, () if pushed else spec.label.settled, what)
+        parts.append(frames)
         settled[str(frames["trajectory"][0])] = found
     about = {"name": teacher.name, "version": teacher.version, "method": teacher.method}
     told = {} if potential is None else {"potentials": list(potential.hashes)}
@@ -87,10 +93,10 @@ def _journal(output: Path, trajectory: int) -> Path:
     return output.with_suffix(f".{trajectory}.journal")
 
 
-def _teacher(spec: LabelSpec, potential: Model | None) -> MovingTeacher:
-    """The teacher that moves."""
+def _teacher(spec: LabelSpec, trajectory: int, potential: Model | None) -> MovingTeacher:
+    """The teacher that moves the trajectory of that number."""
     if isinstance(spec.teacher, OpenmmTeacher):
-        return ClassicalTeacher(spec.teacher)
+        return ClassicalTeacher(spec.teacher.of(trajectory))
     if isinstance(spec.teacher, LevelTeacher) and potential is not None:
         return StudentTeacher(spec.teacher, potential)
     raise SalternError("harvest: the teacher does not move, or is a level without potentials")

@@ -92,7 +92,10 @@ class ClassicalTeacher:
         self.version: str = openmm.version.short_version
         self.build = f"OpenMM {openmm.version.full_version}"
         self.method: str = teacher.method
-        self.settings: Mapping[str, object] = teacher.model_dump(exclude={"platform"}, exclude_none=True)
+        # neither where it runs nor what other trajectories feel is part of what a frame is
+        self.settings: Mapping[str, object] = teacher.model_dump(
+            exclude={"platform": True, "bias": {"share"}}, exclude_none=True
+        )
         self.timestep = teacher.timestep_fs
         self.biased = teacher.bias is not None
 

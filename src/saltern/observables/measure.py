@@ -22,7 +22,7 @@ from saltern.observables.likeness import Likeness, likeness
 from saltern.observables.nucleation import Crystallisation, before_growth, crystallisation
 from saltern.observables.pmf import mean_force
 from saltern.observables.rdf import RadialDistribution, radial_distribution
-from saltern.observables.trajectory import Trajectory, unordered
+from saltern.observables.trajectory import Trajectory, unmoved, unordered
 from saltern.units import A2_PER_FS_IN_1E9_M2_S
 
 Array = NDArray[Any]
@@ -74,6 +74,7 @@ def measure(
         contact_A: distance within which a cation and an anion touch, by default the first minimum of their g(r).
         teacher: labelled frames of a teacher that moves, of the same atoms, one set for each of its trajectories, with
             which g(r) is compared; their times do not matter, and where a bias moved it, its energy stands in them.
+            Those that no bias moved are taken where there are some.
         teacher_blocks: blocks that each of those sets is cut into, by default `blocks`.
 
     Returns:
@@ -108,7 +109,7 @@ def measure(
     )
     solution = before_growth(trajectories, crystal, blocks) if crystal else trajectories
     lasted = _length(solution) if _length(solution) < _length(trajectories) else None
-    teacher = [frames for frames in teacher if len(frames) > 1]
+    teacher = unmoved([frames for frames in teacher if len(frames) > 1])
     if teacher or {"rdf", "coordination", "pmf"} & set(properties):
         curves = _pairs(solution, groups, rdf_bin_A, blocks)
         if "rdf" in properties:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +66,18 @@ def unordered(frames: Frames) -> Trajectory:
         weights = np.exp(frames["bias_energy"] / (BOLTZMANN * frames["temperature"]))
     masses = np.asarray(atomic_masses[frames.of(0, "numbers")])
     return Trajectory(frames.stacked("positions"), frames["cell"], frames.of(0, "molecules"), masses, np.nan, weights)
+
+
+def unmoved(trajectories: Sequence[Frames]) -> list[Frames]:
+    """The trajectories that no bias moved; all where it moved each of them.
+
+    Beside a liquid as it is, frames that are pushed together would count for nothing, up to the least number there is.
+
+    Args:
+        trajectories: frames of each.
+    """
+    alone = [frames for frames in trajectories if "bias_energy" not in frames or not frames["bias_energy"].any()]
+    return alone or list(trajectories)
 
 
 def effective(weights: Array) -> float:
