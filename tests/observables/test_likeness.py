@@ -78,7 +78,7 @@ def test_the_liquid_of_a_biased_teacher_is_that_without_the_bias() -> None:
 
 def test_where_some_trajectories_feel_a_bias_the_others_are_the_liquid() -> None:
     even, plain, pushed = gas(400, 0).with_arrays(time=np.arange(400.0)), gas(270, 1), gas(30, 3)
-    plain = plain.with_arrays(bias_energy=np.zeros(270), temperature=np.full(270, 300.0))
+    plain = plain.with_arrays(bias_energy=np.full(270, np.nan), temperature=np.full(270, 300.0))
     pushed = pushed.with_arrays(
         positions=pushed["positions"] / 4, bias_energy=np.full(30, -90.0), temperature=np.full(30, 300.0)
     )  # whose weight is 0 in double precision
@@ -87,3 +87,6 @@ def test_where_some_trajectories_feel_a_bias_the_others_are_the_liquid() -> None
         for frames in ([plain], [pushed, plain])
     )
     np.testing.assert_array_equal(beside, alone)
+    mixed = Frames.concatenate([plain, pushed])  # of a merged release whose trajectories have the same name
+    within = measure([even], [], 0.2, 1, teacher=[mixed])["teacher"][1]["g"]["values"]
+    np.testing.assert_allclose(within, alone, atol=1e-12)

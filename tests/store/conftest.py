@@ -42,7 +42,13 @@ def released(tmp_path: Path) -> Callable[..., Release]:
     """Make a release of the frames of some systems, through parts, as a campaign does."""
     made = 0
 
-    def of(*systems: Frames, history: History | None = None, workers: Workers | None = None, **options) -> Release:
+    def of(
+        *systems: Frames,
+        history: History | None = None,
+        workers: Workers | None = None,
+        name: str = "test",
+        **options,
+    ) -> Release:
         nonlocal made
         made += 1
         place = tmp_path / f"made{made}"
@@ -53,7 +59,7 @@ def released(tmp_path: Path) -> Callable[..., Release]:
             with PartWriter(parts[-1], system, ABOUT, len(content), **options) as part:
                 part.add(content)
         config = CollectConfig(near_duplicate_A=0)  # three atoms at random are often alike
-        write_release(parts, "test", config, place / "release", history=history, workers=workers)
+        write_release(parts, name, config, place / "release", history=history, workers=workers)
         return open_release(place / "release")
 
     return of

@@ -168,3 +168,19 @@ def test_a_scheduler_that_is_not_there_is_told(released, frames, capsys):
 def test_what_is_no_release_is_told_in_one_line(capsys, tmp_path, verb):
     more = ["SELECT 1"] if verb == "query" else []
     assert "not a dataset release" in refused(capsys, verb, tmp_path / "nowhere", *more)
+
+
+def test_trajectories_of_the_same_name_can_be_kept_apart(released, frames, capsys, tmp_path):
+    one, other = frames("a", 40), frames("a", 20, seed=1)
+    releases = [released(one, name="one"), released(other, name="other")]
+    paths = [release.directory for release in releases]
+    run(capsys, "merge", "--apart", *paths, tmp_path / "both")
+    both = open_release(tmp_path / "both")
+    both.verify()
+    assert set(both.index["trajectory"]) == {f"{name}-t{i}" for name in ("one", "other") for i in range(4)}
+    splits = {(r.label_key, r.split) for release in releases for r in release.index.itertuples()}
+    assert {(r.label_key, r.split) for r in both.index.itertuples()} == splits
+    read = both.reader().frames(slice(None), ["trajectory", "energy"])
+    expected = dict(zip(one["energy"], (f"one-{name}" for name in one["trajectory"]), strict=True))
+    assert all(expected.get(e, name) == name for e, name in zip(read["energy"], read["trajectory"], strict=True))
+    assert "different names" in refused(capsys, "merge", "--apart", paths[0], paths[0], tmp_path / "twice")

@@ -80,6 +80,12 @@ def add_to(commands: Any) -> None:
     merge.add_argument("releases", type=Path, nargs="+", help="two releases or more")
     merge.add_argument("output", type=Path, help="a new directory")
     merge.add_argument("--name", help="name of the new release; by default that of its directory")
+    merge.add_argument(
+        "--apart",
+        action="store_true",
+        help="trajectories of the same name in different releases are different ones, as those of different campaigns "
+        "are: the release's name goes before theirs",
+    )
     merge.set_defaults(run=_merge)
 
     stats = verbs.add_parser("stats", help="by element and by system: forces, energies, shortest distances")
@@ -168,7 +174,10 @@ def _merge(options: argparse.Namespace) -> None:
         raise UserError("dataset merge: give two releases or more, and a new directory last")
     releases = [open_release(path) for path in options.releases]
     origin = {"releases": [release.manifest["root_hash"] for release in releases]}
-    sources = [Source(release, release.index) for release in releases]
+    prefixes = [f"{release.manifest['name']}-" if options.apart else "" for release in releases]
+    if options.apart and len(set(prefixes)) < len(prefixes):
+        raise UserError("dataset merge: --apart is for releases of different names; allowed: at most one of each name")
+    sources = [Source(release, release.index, own) for release, own in zip(releases, prefixes, strict=True)]
     derive(sources, options.name or options.output.name, options.output, origin)
     made = open_release(options.output).manifest
     print(f"{options.output}: {made['ledger']['requested']} frames, version {made['root_hash'][:12]}")

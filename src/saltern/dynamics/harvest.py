@@ -73,8 +73,6 @@ def harvest(
         made = one.made(_journal(output, number), what)
         if teacher.biased:
             say(f"{what}: {made['trajectory'][0]}: {_counted(made)}")
-        elif bias is not None:
-            made = made.with_arrays(bias_energy=np.zeros(len(made)))
         pushed = bias is not None and bias.share < 1 and teacher.biased
         frames, found = judged(made, () if pushed else spec.label.settled, what)
         parts.append(frames)

@@ -57,13 +57,13 @@ def unordered(frames: Frames) -> Trajectory:
     J. Comput. Phys. 23, 187 (1977).
 
     Args:
-        frames: with numbers, positions, cell and molecules; with bias_energy also temperature.
+        frames: with numbers, positions, cell and molecules; with bias_energy (NaN: no bias) also temperature.
     """
     from ase.data import atomic_masses
 
     weights = None
     if "bias_energy" in frames:
-        weights = np.exp(frames["bias_energy"] / (BOLTZMANN * frames["temperature"]))
+        weights = np.exp(np.nan_to_num(frames["bias_energy"]) / (BOLTZMANN * frames["temperature"]))
     masses = np.asarray(atomic_masses[frames.of(0, "numbers")])
     return Trajectory(frames.stacked("positions"), frames["cell"], frames.of(0, "molecules"), masses, np.nan, weights)
 
@@ -76,7 +76,7 @@ def unmoved(trajectories: Sequence[Frames]) -> list[Frames]:
     Args:
         trajectories: frames of each.
     """
-    alone = [frames for frames in trajectories if "bias_energy" not in frames or not frames["bias_energy"].any()]
+    alone = [t for t in trajectories if "bias_energy" not in t or not np.nan_to_num(t["bias_energy"]).any()]
     return alone or list(trajectories)
 
 

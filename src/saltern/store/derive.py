@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from saltern.config import CollectConfig
 from saltern.errors import UserError
-from saltern.frames import Frames
+from saltern.frames import Array, Frames
 from saltern.store.part import NOT_IN_SHARDS, PartWriter
 from saltern.store.release import Release, refuse_existing, write_release
 
@@ -21,10 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """Some frames of a release: rows of its index."""
+    """Some frames of a release.
+
+    Attributes:
+        release: where they are.
+        rows: theirs of its index.
+        prefix: what is put before the names of their trajectories.
+    """
 
     release: Release
     rows: pd.DataFrame
+    prefix: str = ""
 
 
 def derive(sources: Sequence[Source], name: str, directory: Path, origin: Mapping[str, Any]) -> None:
@@ -49,8 +58,9 @@ def derive(sources: Sequence[Source], name: str, directory: Path, origin: Mappin
             parts.append(Path(place) / str(system))
             with PartWriter(parts[-1], str(system), abouts[str(system)], len(chosen)) as part:
                 for number, share in chosen.groupby("source", sort=True):
-                    for frames in _with_costs(sources[int(str(number))].release, share):
-                        part.add(frames)
+                    source = sources[int(str(number))]
+                    for frames in _with_costs(source.release, share):
+                        part.add(frames.with_arrays(trajectory=_named(frames["trajectory"], source.prefix)))
         write_release(parts, name, config, directory, _recalls(sources), splits=splits, origin=origin)
 
 
@@ -102,7 +112,11 @@ def _joined(sources: Sequence[Source]) -> pd.DataFrame:
     import pandas as pd
 
     columns = ["label_key", "checksum", "split", "system", "trajectory", "file", "row"]
-    rows = pd.concat([s.rows[columns].assign(source=number) for number, s in enumerate(sources)], ignore_index=True)
+    own = [
+        s.rows[columns].assign(source=number, trajectory=_named(s.rows["trajectory"].to_numpy(), s.prefix))
+        for number, s in enumerate(sources)
+    ]
+    rows = pd.concat(own, ignore_index=True)
     if rows.empty:
         raise UserError("no frame is chosen")
     answers = rows.groupby("label_key")["checksum"].nunique()
@@ -116,8 +130,16 @@ def _joined(sources: Sequence[Source]) -> pd.DataFrame:
     splits = split.groupby([rows["system"], rows["trajectory"]]).nunique()
     if (splits > 1).any() and len(sources) > 1:
         system, trajectory = splits.index[splits > 1][0]
-        raise UserError(f"trajectory {trajectory} of {system} is in different splits of the releases")
+        raise UserError(
+            f"trajectory {trajectory} of {system} is in different splits of the releases; where they mean different "
+            "trajectories by it, say --apart"
+        )
     return rows.drop_duplicates("label_key")
+
+
+def _named(trajectories: Array, prefix: str) -> Array:
+    """Names of trajectories with what is put before them."""
+    return np.array([f"{prefix}{name}" for name in trajectories], dtype=np.str_) if prefix else trajectories
 
 
 def _abouts(sources: Sequence[Source]) -> dict[str, Mapping[str, Any]]:
