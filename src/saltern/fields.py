@@ -109,7 +109,7 @@ _TABLE = (
         "eV",
         "float64",
         (),
-        "energy of the bias that moved the ions (NaN: none), no part of the label; a frame counts as exp(bias_energy / kT)",
+        "energy of a bias that moved the ions, no part of the label; a frame counts exp(bias_energy / kT); NaN: none",
     ),
     # provenance of labels
     Field("label_key", "frame", "", "str", (), "SHA-256 of the question: structure, method, engine, version"),
