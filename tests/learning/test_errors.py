@@ -11,7 +11,7 @@ from saltern.engines import classical_forces
 from saltern.frames import Frames
 from saltern.learning import held_out_errors
 from saltern.learning.calibration import calibration, usual
-from saltern.learning.environments import CLASSES, environments
+from saltern.learning.environments import CLASSES, classed, environments
 from saltern.learning.jackknife import group_sums, jackknife
 from saltern.potentials import Batch, Network, Potential, save
 
@@ -94,7 +94,7 @@ def solution(distance: float) -> Frames:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("distance", "expected"), [(2.7, 0), (3.4, 0), (3.7, 1), (5.0, 1), (6.3, 2), (12.0, 2)])
+@pytest.mark.parametrize(("distance", "expected"), [(2.7, 1), (3.4, 1), (3.7, 2), (5.0, 2), (6.3, 3), (12.0, 3)])
 def test_ions_are_in_contact_share_solvent_or_are_free(distance: float, expected: int) -> None:
     """Contact and solvent-shared pairs of NaCl in water are at 2.7 and 5 Å, with a barrier at 3.6."""
     found = environments(solution(distance))
@@ -105,8 +105,20 @@ def test_ions_are_in_contact_share_solvent_or_are_free(distance: float, expected
 def test_ions_of_one_sign_are_free_however_near() -> None:
     frames = solution(2.7)
     alike = frames.with_arrays(charges=np.abs(frames["charges"]))
-    assert environments(alike)[:2].tolist() == [2, 2]
+    assert environments(alike)[:2].tolist() == [3, 3]
     assert environments(frames.select([])).tolist() == []
+
+
+def test_ions_of_a_crystal_are_crowded_but_at_its_corners() -> None:
+    places = np.stack(np.meshgrid(*[range(4)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    odd = places.sum(1) % 2 == 1
+    cube = Frames.uniform(
+        np.where(odd, 17, 11), 1, positions=2.9 * places, cell=40 * np.eye(3), charges=np.where(odd, -1.0, 1.0),
+        molecules=np.arange(64), permittivity=72.0,
+    )  # fmt: skip
+    corners = np.isin(places, (0, 3)).all(1)
+    assert environments(cube).tolist() == np.where(corners, 1, 0).tolist()
+    assert [(name, of.sum()) for name, of in classed(cube)] == [(CLASSES[0], 56), (CLASSES[1], 8)]
 
 
 def random_network(seed: int) -> Network:
@@ -139,7 +151,7 @@ def test_rows_are_what_numpy_says_of_the_members(tmp_path: Path) -> None:
         assert row["baseline"]["value"] == pytest.approx(1000 * np.sqrt((errors[2][of] ** 2).mean()))
         assert row["spread"]["value"] == pytest.approx(1000 * np.sqrt((spread[of] ** 2).mean() / 3), rel=1e-5)
         assert row["rmse"]["error"] > 0
-    assert [row["what"].removeprefix("force on ") for row in found["environments"]] == [CLASSES[0], *CLASSES[3:]]
+    assert [row["what"].removeprefix("force on ") for row in found["environments"]] == [CLASSES[1], *CLASSES[4:]]
     factor = np.sqrt((errors[0] ** 2).sum() / (spread**2).sum())
     assert found["calibration"]["factor"]["value"] == pytest.approx(factor, rel=1e-5)
     assert set(found["calibration"]["usual"]) == {"H", "O", "Na", "Cl"}

@@ -1,4 +1,4 @@
-"""Which atoms of an electrolyte are where: ions in contact, ions that share solvent, free ions, solvent around them.
+"""Which atoms of an electrolyte are where: crowded ions, ions in contact, sharing solvent, free; and the solvent.
 
 Molecules and ions are as far apart as the gap between their surfaces, the smallest over pairs of their atoms of the
 distance minus two radii. With the covalent radii of B. Cordero and others, Dalton Trans. 2832 (2008), which are in
@@ -20,13 +20,29 @@ SHARED = 3.4
 HYDROGEN = 1.1
 """Å. With it a hydrogen that is bound to another molecule's oxygen or chloride is 1.8 or 2.1 Å away from it."""
 
+CROWDED = 4
+"""Counter-ions in contact; few ions of a solution have as many, and most of those of a crystal."""
+
 CLASSES = (
-    "ions in contact with a counter-ion",
+    "ions in contact with four counter-ions or more",
+    "ions in contact with one to three counter-ions",
     "ions that share solvent with a counter-ion",
     "free ions",
     "solvent next to an ion",
     "other solvent",
 )
+
+
+def classed(frames: Frames) -> list[tuple[str, Array]]:
+    """The classes that there are, with which atoms (atom,) are in each; none where frames do not say what is an ion.
+
+    Args:
+        frames: with numbers, positions and cell.
+    """
+    if not {"charges", "molecules"} <= set(frames.arrays):
+        return []
+    of = environments(frames)
+    return [(CLASSES[c], of == c) for c in np.unique(of)]
 
 
 def environments(frames: Frames) -> Array:
@@ -44,12 +60,14 @@ def _of_frame(frame: Frames) -> Array:
     charge = np.bincount(molecule, weights=frame["charges"])
     first, second, gap = _gaps(frame, molecule)
     to_counter_ion, to_ion = np.full((2, len(charge)), np.inf)
+    touched = np.zeros(len(charge), np.int64)
     for a, b in ((first, second), (second, first)):
         opposite, ionic = charge[a] * charge[b] < 0, charge[b] != 0
         np.minimum.at(to_counter_ion, a[opposite], gap[opposite])
         np.minimum.at(to_ion, a[ionic], gap[ionic])
-    of_ion = (to_counter_ion >= CONTACT).astype(int) + (to_counter_ion >= SHARED)
-    found: Array = np.where(charge != 0, of_ion, 3 + (to_ion >= CONTACT))[molecule]
+        np.add.at(touched, a[opposite & (gap < CONTACT)], 1)
+    of_ion = (touched < CROWDED).astype(int) + (to_counter_ion >= CONTACT) + (to_counter_ion >= SHARED)
+    found: Array = np.where(charge != 0, of_ion, 4 + (to_ion >= CONTACT))[molecule]
     return found
 
 

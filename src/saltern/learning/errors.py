@@ -11,7 +11,7 @@ from saltern.engines import classical_forces
 from saltern.errors import UserError
 from saltern.frames import Array, Frames, evenly
 from saltern.learning.calibration import calibration, number, usual
-from saltern.learning.environments import CLASSES, environments
+from saltern.learning.environments import classed
 from saltern.learning.explained import explained
 from saltern.learning.jackknife import group_sums, jackknife
 from saltern.learning.members import Found, evaluated, member_rows
@@ -122,10 +122,7 @@ def _turning_rows(potential: Potential, frames: Frames, found: Found, group: Arr
 
 def _environment_rows(frames: Frames, found: Found, group: Array, classical: Array | None) -> list[dict[str, Any]]:
     """By where an ion is, as far as frames say what is an ion."""
-    if not {"charges", "molecules"} <= set(frames.arrays):
-        return []
-    of = environments(frames)
-    return [_force_row(f"force on {CLASSES[c]}", frames, found, group, classical, of == c) for c in np.unique(of)]
+    return [_force_row(f"force on {name}", frames, found, group, classical, of) for name, of in classed(frames)]
 
 
 def _force_row(

@@ -14,6 +14,7 @@ import torch
 
 from saltern.frames import Array, Frames
 from saltern.learning.dataset import Examples, examples
+from saltern.learning.environments import classed
 from saltern.learning.group import ALONE
 from saltern.learning.members import Found
 from saltern.learning.pairs import fit_pairs
@@ -39,9 +40,10 @@ def explained(potential: Potential, found: Found, training: FrameReader, frames:
         frames: held-out frames with labels.
 
     Returns:
-        Rows for 'force' and for the force on each element, with `loss` of the student, `pairs` of the splines, with the
-        same cutoff and baseline, and `gain`, the second less the first. Each is a value and its standard error, by
-        bootstrap over trajectories, or blocks of them where there are few; the error is None of a single frame.
+        Rows for 'force', for the force on each element and on the atoms of each class of `environments`, with `loss` of
+        the student, `pairs` of the splines, with the same cutoff and baseline, and `gain`, the second less the first.
+        Each is a value and its standard error, by bootstrap over trajectories, or blocks of them where there are few;
+        the error is None of a single frame.
     """
     from ase.data import chemical_symbols
 
@@ -51,7 +53,8 @@ def explained(potential: Potential, found: Found, training: FrameReader, frames:
     unit = np.repeat(units(names(frames["system"], frames["trajectory"])), frames.atom_counts)
     numbers = frames["numbers"]
     rows = [_row("force", squares, unit)]
-    return rows + [_row(f"force on {chemical_symbols[z]}", squares[of], unit[of]) for z, of in _elements(numbers)]
+    parts = [(chemical_symbols[z], of) for z, of in _elements(numbers)] + classed(frames)
+    return rows + [_row(f"force on {name}", squares[of], unit[of]) for name, of in parts]
 
 
 def _elements(numbers: Array) -> list[tuple[int, Array]]:
