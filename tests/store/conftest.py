@@ -1,7 +1,8 @@
 """Releases to look at, damage and compare."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,6 +48,7 @@ def released(tmp_path: Path) -> Callable[..., Release]:
         history: History | None = None,
         workers: Workers | None = None,
         name: str = "test",
+        about: Mapping[str, Any] = ABOUT,
         **options,
     ) -> Release:
         nonlocal made
@@ -56,7 +58,7 @@ def released(tmp_path: Path) -> Callable[..., Release]:
         for content in systems:
             system = str(content["system"][0])
             parts.append(place / "parts" / system)
-            with PartWriter(parts[-1], system, ABOUT, len(content), **options) as part:
+            with PartWriter(parts[-1], system, about, len(content), **options) as part:
                 part.add(content)
         config = CollectConfig(near_duplicate_A=0)  # three atoms at random are often alike
         write_release(parts, name, config, place / "release", history=history, workers=workers)

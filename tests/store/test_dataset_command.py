@@ -184,3 +184,15 @@ def test_trajectories_of_the_same_name_can_be_kept_apart(released, frames, capsy
     expected = dict(zip(one["energy"], (f"one-{name}" for name in one["trajectory"]), strict=True))
     assert all(expected.get(e, name) == name for e, name in zip(read["energy"], read["trajectory"], strict=True))
     assert "different names" in refused(capsys, "merge", "--apart", paths[0], paths[0], tmp_path / "twice")
+
+
+def test_what_a_campaign_does_with_a_system_does_not_make_it_another(released, frames, capsys, tmp_path):
+    one = released(frames("a", 10))
+    about = {"molality": 2.3, "system": {**one.manifest["systems"]["a"]["system"], "role": "test", "levels": ["x"]}}
+    other = released(frames("a", 20, seed=1), about=about, name="other")
+    hotter = {**about, "system": {**about["system"], "temperature": 310.0}}
+    run(capsys, "merge", "--apart", one.directory, other.directory, tmp_path / "both")
+    assert open_release(tmp_path / "both").manifest["systems"] == one.manifest["systems"]
+    wrong = released(frames("a", 20, seed=2), about=hotter, name="wrong")
+    said = refused(capsys, "merge", "--apart", one.directory, wrong.directory, tmp_path / "wrong")
+    assert "a is another system" in said

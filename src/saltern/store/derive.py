@@ -143,7 +143,7 @@ def _named(trajectories: Array, prefix: str) -> Array:
 
 
 def _abouts(sources: Sequence[Source]) -> dict[str, Mapping[str, Any]]:
-    """What is known of every system.
+    """What is known of every system, by the first source that has it; what its campaign does with it may differ.
 
     Raises:
         UserError: when two sources know different things of one.
@@ -151,9 +151,15 @@ def _abouts(sources: Sequence[Source]) -> dict[str, Mapping[str, Any]]:
     found: dict[str, Mapping[str, Any]] = {}
     for source in sources:
         for system, about in source.release.manifest["systems"].items():
-            if found.setdefault(system, about) != about:
+            if _substance(found.setdefault(system, about)) != _substance(about):
                 raise UserError(f"{source.release.directory}: {system} is another system than in the release before")
     return found
+
+
+def _substance(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of a system, less what a campaign calls it and does with it."""
+    system = {name: value for name, value in about["system"].items() if name not in ("name", "role", "levels")}
+    return {**about, "system": system}
 
 
 def _licence(sources: Sequence[Source]) -> str:
