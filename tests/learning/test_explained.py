@@ -7,6 +7,7 @@ import torch
 from saltern.config import StudentConfig
 from saltern.frames import Frames
 from saltern.learning.dataset import Examples
+from saltern.learning.environments import classed
 from saltern.learning.explained import explained
 from saltern.learning.group import ALONE
 from saltern.learning.members import evaluated
@@ -32,7 +33,7 @@ def best_pairs(frames: Frames, held) -> PairSpline:
 
 
 def rows_of(potential: Potential, training, test: Frames) -> list:
-    return explained(potential, evaluated(potential, test), training, test)
+    return explained(potential, evaluated(potential, test), training, test, classed(test))
 
 
 @pytest.fixture(scope="module")

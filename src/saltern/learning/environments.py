@@ -32,8 +32,11 @@ CLASSES = (
     "other solvent",
 )
 
+Classes = list[tuple[str, Array]]
+"""Names of classes, and which atoms (atom,) are in each."""
 
-def classed(frames: Frames) -> list[tuple[str, Array]]:
+
+def classed(frames: Frames) -> Classes:
     """The classes that there are, with which atoms (atom,) are in each; none where frames do not say what is an ion.
 
     Args:

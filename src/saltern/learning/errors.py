@@ -11,7 +11,7 @@ from saltern.engines import classical_forces
 from saltern.errors import UserError
 from saltern.frames import Array, Frames, evenly
 from saltern.learning.calibration import calibration, number, usual
-from saltern.learning.environments import classed
+from saltern.learning.environments import Classes, classed
 from saltern.learning.explained import explained
 from saltern.learning.jackknife import group_sums, jackknife
 from saltern.learning.members import Found, evaluated, member_rows
@@ -66,19 +66,19 @@ def held_out_errors(
     found = evaluated(potential, track(frames, what, len(frames)))
     energies = found.energies / frames.atom_counts
     group = _per_atom(frames, trajectories(frames))
-    classical = _classical(frames)
+    classical, classes = _classical(frames), classed(frames)
     return {
         "errors": [
             *_force_rows(frames, found, group, classical),
             *(_turning_rows(potential, frames, found, group) if potential.turns else []),
             *_energy_rows(frames, energies),
         ],
-        "environments": _environment_rows(frames, found, group, classical),
+        "environments": _environment_rows(frames, found, group, classical, classes),
         "calibration": _calibration(potential, frames, found, group),
         "members": member_rows(found, frames, trajectories(frames)),
         "force_parity": _force_parity(frames, found.forces),
         "energy_parity": _energy_parity(frames, energies),
-        **({} if training is None else _beside_training(potential, frames, found, training)),
+        **({} if training is None else _beside_training(potential, frames, found, training, classes)),
     }
 
 
@@ -120,9 +120,11 @@ def _turning_rows(potential: Potential, frames: Frames, found: Found, group: Arr
     return [_row("force, by turning the frame", np.concatenate(changed), found.forces, group)]
 
 
-def _environment_rows(frames: Frames, found: Found, group: Array, classical: Array | None) -> list[dict[str, Any]]:
+def _environment_rows(
+    frames: Frames, found: Found, group: Array, classical: Array | None, classes: Classes
+) -> list[dict[str, Any]]:
     """By where an ion is, as far as frames say what is an ion."""
-    return [_force_row(f"force on {name}", frames, found, group, classical, of) for name, of in classed(frames)]
+    return [_force_row(f"force on {name}", frames, found, group, classical, of) for name, of in classes]
 
 
 def _force_row(
@@ -151,13 +153,15 @@ def _calibration(potential: Potential, frames: Frames, found: Found, group: Arra
     }
 
 
-def _beside_training(potential: Potential, frames: Frames, found: Found, training: FrameReader) -> dict[str, Any]:
+def _beside_training(
+    potential: Potential, frames: Frames, found: Found, training: FrameReader, classes: Classes
+) -> dict[str, Any]:
     """What is told by comparing held-out frames with those that were trained on."""
     of_known = frames.select(_known(potential, frames))
     some = of_known.select(evenly(len(of_known), COMPARED_ATOMS * len(of_known) // len(of_known["numbers"])))
     distances = TrainingEnvironments(training).distances(some)
     return {
-        "explained": explained(potential, found, training, frames),
+        "explained": explained(potential, found, training, frames, classes),
         "usual_distance": usual(some["numbers"], distances),
     }
 

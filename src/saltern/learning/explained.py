@@ -14,7 +14,7 @@ import torch
 
 from saltern.frames import Array, Frames
 from saltern.learning.dataset import Examples, examples
-from saltern.learning.environments import classed
+from saltern.learning.environments import Classes
 from saltern.learning.group import ALONE
 from saltern.learning.members import Found
 from saltern.learning.pairs import fit_pairs
@@ -30,7 +30,9 @@ PAIR_FRAMES = 5000
 as many of so many labels (a million or so) adds about that share, 1e-4 to 1e-3, of itself to the error."""
 
 
-def explained(potential: Potential, found: Found, training: FrameReader, frames: Frames) -> list[dict[str, Any]]:
+def explained(
+    potential: Potential, found: Found, training: FrameReader, frames: Frames, classes: Classes
+) -> list[dict[str, Any]]:
     """Normalised losses on held-out frames, of the first member and of splines of pairs.
 
     Args:
@@ -38,9 +40,10 @@ def explained(potential: Potential, found: Found, training: FrameReader, frames:
         found: what it gives for the held-out frames.
         training: the frames that it was trained on.
         frames: held-out frames with labels.
+        classes: of their atoms, what `classed` gives.
 
     Returns:
-        Rows for 'force', for the force on each element and on the atoms of each class of `environments`, with `loss` of
+        Rows for 'force', for the force on each element and on the atoms of each class, with `loss` of
         the student, `pairs` of the splines, with the same cutoff and baseline, and `gain`, the second less the first.
         Each is a value and its standard error, by bootstrap over trajectories, or blocks of them where there are few;
         the error is None of a single frame.
@@ -53,7 +56,7 @@ def explained(potential: Potential, found: Found, training: FrameReader, frames:
     unit = np.repeat(units(names(frames["system"], frames["trajectory"])), frames.atom_counts)
     numbers = frames["numbers"]
     rows = [_row("force", squares, unit)]
-    parts = [(chemical_symbols[z], of) for z, of in _elements(numbers)] + classed(frames)
+    parts = [(chemical_symbols[z], of) for z, of in _elements(numbers)] + classes
     return rows + [_row(f"force on {name}", squares[of], unit[of]) for name, of in parts]
 
 
