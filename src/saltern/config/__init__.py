@@ -33,10 +33,11 @@ from saltern.config.stages import (
     Teacher,
     TrainConfig,
 )
-from saltern.config.system import SeedCrystal, System, SystemEntry, state_id
+from saltern.config.system import USES, SeedCrystal, System, SystemEntry, state_id
 
 __all__ = [
     "JOB_OVERHEAD_S",
+    "USES",
     "BaselineConfig",
     "BiasConfig",
     "Box",

@@ -20,6 +20,9 @@ def _as_list(value: object) -> object:
 Molality = Annotated[float, Field(ge=0, le=30)]
 Temperature = Annotated[float, Field(gt=0, le=2000)]
 
+USES = ("name", "role", "levels")
+"""What a campaign calls a system and does with it; no part of what the system is."""
+
 
 class SeedCrystal(Section):
     """A crystal of the salt in the middle of the box."""
@@ -101,7 +104,7 @@ class System(_Electrolyte):
     @property
     def definition(self) -> dict[str, object]:
         """What makes this system another one: everything but its name, its role and its levels."""
-        return self.model_dump(exclude={"name", "role", "levels"})
+        return self.model_dump(exclude=set(USES))
 
     @property
     def told(self) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from saltern.config import CollectConfig
+from saltern.config import USES, CollectConfig
 from saltern.errors import UserError
 from saltern.frames import Array, Frames
 from saltern.store.part import NOT_IN_SHARDS, PartWriter
@@ -158,7 +158,7 @@ def _abouts(sources: Sequence[Source]) -> dict[str, Mapping[str, Any]]:
 
 def _substance(about: Mapping[str, Any]) -> dict[str, Any]:
     """What is known of a system, less what a campaign calls it and does with it."""
-    system = {name: value for name, value in about["system"].items() if name not in ("name", "role", "levels")}
+    system = {name: value for name, value in about["system"].items() if name not in USES}
     return {**about, "system": system}
 
 
