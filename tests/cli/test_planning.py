@@ -55,7 +55,7 @@ def test_labels_count_once_and_only_where_they_are_made(capsys: Captured) -> Non
     """Two levels share the labels of one system; the other one is simulated alone."""
     campaign = str(ROOT / "config/campaigns/nacl-crystallisation.yaml")
     assert main(["validate", campaign]) == 0
-    assert capsys.readouterr().out.endswith("valid; 2 systems, 18000 frames to label\n")
+    assert capsys.readouterr().out.endswith("valid; 2 systems, 18,000 frames to label\n")
     assert main(["plan", campaign]) == 0
     lines = capsys.readouterr().out.splitlines()
     labelled, simulated = (line.split() for line in lines if line.startswith("NaCl-"))

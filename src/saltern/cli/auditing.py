@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saltern.cli.arguments import add_workers, workers_of
+from saltern.cli.text import aligned
 from saltern.errors import UserError
 from saltern.frames import evenly
 
@@ -135,15 +136,16 @@ def _frames(release: Release, rows: pd.DataFrame) -> Frames:
 
 def _table(found: dict[tuple[str, str], Findings]) -> str:
     """One line a system and split; a dash where it was not told which ions touch."""
-    head = (
-        f"{'system':20} {'split':10} {'frames':>8} {'ions':>6} {'solid':>6} {'octahedral'} {'cluster':>8}  largest S(k)"
-    )
-    lines = [
-        f"{system:20} {split:10} {f.frames:8} {f.ions:6} {f.solid:6} {_count(f.octahedral):>10} "
-        f"{_count(f.cluster):>8}  {f.peak:.2f} at {f.peak_k:.2f} 1/Å"
+    head = ("system", "split", "frames", "ions", "solid", "octahedral", "cluster", "largest S(k)")
+    rows = [
+        (system, split, *map(str, (f.frames, f.ions, f.solid)), _count(f.octahedral), _count(f.cluster), _peak(f))
         for (system, split), f in found.items()
     ]
-    return "\n".join([head, *lines])
+    return "\n".join(aligned([head, *rows], left=(0, 1, len(head) - 1)))
+
+
+def _peak(found: Findings) -> str:
+    return f"{found.peak:.2f} at {found.peak_k:.2f} 1/Å"
 
 
 def _count(number: int) -> str:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from saltern.cli.text import aligned
 from saltern.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -73,11 +74,12 @@ def _converge(options: argparse.Namespace) -> None:
     rows = converge(question_of(frame), teacher, options.cutoffs, LabelStore(campaign.label_store), f"converge {name}")
     cells = [_cells(vars(row)) for row in rows]
     print(f"{name}: {len(frame['numbers'])} atoms, {teacher.method}, {teacher.basis}")
-    print(_table(cells))
+    heads, units = ([column[place] for column in _COLUMNS.values()] for place in (0, 1))
+    print("\n".join(aligned([heads, units, *cells], left=())))
     if options.output:
         with whole_file(options.output) as temporary:
-            heads = [f"{head} ({unit})" for head, unit, _ in _COLUMNS.values()]
-            temporary.write_text("".join("\t".join(row) + "\n" for row in [heads, *cells]), encoding="utf-8")
+            columns = [f"{head} ({unit})" for head, unit in zip(heads, units, strict=True)]
+            temporary.write_text("".join("\t".join(row) + "\n" for row in [columns, *cells]), encoding="utf-8")
 
 
 def _level(campaign: Campaign, options: argparse.Namespace) -> tuple[Level, Cp2kTeacher]:
@@ -124,10 +126,3 @@ def _frame(system: System, level: Level) -> Frames:
 def _cells(row: Mapping[str, float]) -> list[str]:
     """One row as text."""
     return [form.format(row[name] * (1000 if name in _IN_MEV else 1)) for name, (_, _, form) in _COLUMNS.items()]
-
-
-def _table(cells: list[list[str]]) -> str:
-    """Rows under their heads and units, aligned."""
-    rows = [[head for head, _, _ in _COLUMNS.values()], [unit for _, unit, _ in _COLUMNS.values()], *cells]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_COLUMNS))]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from saltern.cli.text import counted
+
 
 def add_to(commands: Any) -> None:
     """Add the parsers of these commands."""
@@ -36,7 +38,7 @@ def _validate(options: argparse.Namespace) -> None:
     systems = campaign.expanded().values()
     asked = [level for system in systems for level in campaign.asked_at(system.levels, system.labelled)]
     frames = sum(level.sample.frames for level in asked)
-    print(f"{options.campaign}: valid; {len(systems)} systems, {frames} frames to label")
+    print(f"{options.campaign}: valid; {counted(len(systems), 'system')}, {counted(frames, 'frame')} to label")
 
 
 def _schema(options: argparse.Namespace) -> None:

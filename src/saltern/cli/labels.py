@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saltern.cli.arguments import add_store
+from saltern.cli.text import aligned
 from saltern.errors import UserError
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def _in_words(books: Books) -> str:
     ledger = books.ledger
     rows = [_row(system, account) for system, account in ledger.systems.items()]
     header = ("system", "requested", "accepted", "quarantined", "open", "failures", "CPU h", "CPU s/frame", "method")
-    lines = [books.name, *_table(header, [*rows, _row("all", ledger.total)]), ""]
+    lines = [books.name, *aligned([header, *rows, _row("all", ledger.total)], left=(0, len(header) - 1)), ""]
     lines += [line for method, account in ledger.methods.items() for line in _method(method, account)]
     if ledger.total.quarantined:
         lines.append(f"quarantined: {_listed(ledger.total.quarantined)}")
@@ -275,17 +276,3 @@ def _known(value: float | None, form: str = "d") -> str:
 
 def _percent(rate: float | None) -> str:
     return "?" if rate is None else f"{100 * rate:.1f} %"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Aligned columns: numbers to the right, the first and the last one, which are text, to the left."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    ends = {0, len(header) - 1}
-    padded = [
-        [
-            text.ljust(width) if i in ends else text.rjust(width)
-            for i, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        for row in (header, *rows)
-    ]
-    return ["  ".join(row).rstrip() for row in padded]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from saltern.cli.text import aligned, counted
 from saltern.errors import UserError
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _before(campaign: Campaign, boxes: Mapping[str, Box], options: argparse.Name
         for teacher in campaign.teachers
     }
     found = forecast(campaign, boxes, models)
-    print(f"{campaign.campaign}: {len(boxes)} systems, {found.total.frames:,} frames to label\n")
+    print(f"{campaign.campaign}: {counted(len(boxes), 'system')}, {counted(found.total.frames, 'frame')} to label\n")
     print("\n".join([*_forecast_table(found), "", *(_model(model) for model in models.values())]))
     refuse(exceeded(campaign, boxes, lambda teacher, count: models[teacher].seconds(count)), options.campaign)
     if options.output:
@@ -103,7 +104,7 @@ def _forecast_table(found: Forecast) -> list[str]:
     ]
     rows.append(_forecast_row("shared", "", found.shared, 0.0, 0.0))
     rows.append(_forecast_row("total", "", found.total, found.low, found.high))
-    return _table(header, rows)
+    return aligned([header, *rows])
 
 
 def _forecast_row(name: str, atoms: str, size: Size, low: float, high: float) -> tuple[str, ...]:
@@ -173,7 +174,7 @@ def _spent_table(systems: Mapping[str, Mapping[str, float]], spent: Mapping[str,
         ]
         sums = [a + b for a, b in zip(sums, numbers, strict=True)]
         rows.append(_spent_row(name, numbers))
-    return _table(header, [*rows, _spent_row("total", sums)])
+    return aligned([header, *rows, _spent_row("total", sums)])
 
 
 def _spent_row(name: str, numbers: Sequence[float]) -> tuple[str, ...]:
@@ -189,13 +190,4 @@ def _stages_table(stages: Mapping[str, Spent]) -> list[str]:
         (name, f"{took.count:,}", f"{took.cpu_seconds / _HOUR:,.3f}", f"{took.wall_seconds / _HOUR:,.3f}")
         for name, took in stages.items()
     ]
-    return _table(("stage", "jobs", "CPU h", "wall h"), rows)
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Aligned columns, the first to the left."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(text.rjust(w) for text, w in zip(row[1:], widths[1:], strict=True))])
-        for row in (header, *rows)
-    ]
+    return aligned([("stage", "jobs", "CPU h", "wall h"), *rows])
