@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from saltern.cli import main
 from saltern.frames import Frames
 from saltern.store import History, Workers, changes, open_release
 from saltern.store.formats import EXPORTS
+
+KEPT = sorted(manifest.parent for manifest in (Path(__file__).parents[2] / "docs/results").glob("*/*/manifest.json"))
 
 
 def run(capsys, *command) -> str:
@@ -162,6 +165,11 @@ def test_a_scheduler_that_is_not_there_is_told(released, frames, capsys):
     release = released(frames("a", 10))
     said = refused(capsys, "verify", release.directory, "--scheduler", "tcp://127.0.0.1:9")
     assert "--scheduler tcp://127.0.0.1:9: does not answer" in said
+
+
+@pytest.mark.parametrize("directory", KEPT, ids=lambda directory: "-".join(directory.parts[-2:]))
+def test_releases_of_the_project_are_what_their_checksums_say(directory):
+    open_release(directory).verify()
 
 
 @pytest.mark.parametrize("verb", ["info", "verify", "query"])
