@@ -1,11 +1,12 @@
 """Molecular dynamics: processor time per atom and step, against NequIP and MACE under ASE, and where it goes.
 
-    python benchmarks/simulation.py POTENTIAL.safetensors --water ../shared/data/water-pbe0ts \
+    python benchmarks/simulation.py equivariant.safetensors cartesian.safetensors --water ../shared/data/water-pbe0ts \
         --nequip .venv/trainers/nequip/bin/python --mace .venv/trainers/mace/bin/python
 
-POTENTIAL is one that was trained on water, so that the simulation is one of water: how often its neighbour list is
-found anew depends on how atoms move. The boxes are a frame of 64 waters and eight copies of it. All contenders run by
-turns, a few steps each, on one thread; medians of processor time over the rounds. The first round is not counted.
+The potentials are ones that were trained on water, so that the simulation is one of water: how often a neighbour list
+is found anew depends on how atoms move. Each is called by the name of its file; ratios are to the first, of which the
+other tables are, too. The boxes are a frame of 64 waters and eight copies of it. All contenders run by turns, a few
+steps each, on one thread; medians of processor time over the rounds. The first round is not counted.
 """
 
 from __future__ import annotations
@@ -122,12 +123,12 @@ def velocities(box: Frames) -> np.ndarray:
     return thermal_velocities(inertia(box["numbers"]), TEMPERATURE, generator_of(0, "speed", 0))
 
 
-def compared(given: argparse.Namespace, potential: Potential, boxes: dict[str, Frames]) -> None:
+def compared(given: argparse.Namespace, boxes: dict[str, Frames]) -> None:
     """Table of all contenders, by turns."""
-    contenders: dict[str, Callable[[str, int], float]] = {
-        "saltern": Driver(potential, boxes),
-        "saltern, ASE": UnderASE(given.potential, boxes),
-    }
+    contenders: dict[str, Callable[[str, int], float]] = {}
+    for path in given.potentials:
+        driver = Driver(Potential.load([path], "cpu"), boxes)
+        contenders |= {path.stem: driver, f"{path.stem}, ASE": UnderASE(path, boxes)}
     arrays = {f"{name}-{key}": box[key] for name, box in boxes.items() for key in ("numbers", "positions")}
     arrays |= {f"{name}-cell": box["cell"][0] for name, box in boxes.items()}
     arrays |= {f"{name}-velocities": velocities(box) / fs for name, box in boxes.items()}
@@ -150,11 +151,11 @@ def compared(given: argparse.Namespace, potential: Potential, boxes: dict[str, F
 
 def told(title: str, found: dict[str, list[float]]) -> None:
     """One table: median, smallest and largest, ratio to the first."""
-    print(f"\n{title}\n{'':16}{'µs/atom/step':>14}{'smallest':>10}{'largest':>10}{'ratio':>8}")
+    print(f"\n{title}\n{'':20}{'µs/atom/step':>14}{'smallest':>10}{'largest':>10}{'ratio':>8}")
     first = median(next(iter(found.values())))
     for name, values in found.items():
         middle = median(values)
-        print(f"{name:16}{middle:14.0f}{min(values):10.0f}{max(values):10.0f}{middle / first:8.2f}", flush=True)
+        print(f"{name:20}{middle:14.0f}{min(values):10.0f}{max(values):10.0f}{middle / first:8.2f}", flush=True)
 
 
 class Clock:
@@ -247,7 +248,7 @@ def batches(potential: Potential, rounds: int) -> None:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("potential", type=Path)
+    parser.add_argument("potentials", metavar="POTENTIAL", type=Path, nargs="+")
     parser.add_argument("--water", type=Path, required=True, help="the data set of 64 waters")
     parser.add_argument("--nequip", type=Path, help="Python of NequIP's environment")
     parser.add_argument("--mace", type=Path, help="Python of MACE's environment")
@@ -259,13 +260,13 @@ def main() -> None:
     torch.set_num_threads(1)
     boxes = {"small": water(given.water, 1), "large": water(given.water, 2)}
     if given.only in (None, "compared"):
-        compared(given, Potential.load([given.potential], "cpu"), boxes)
+        compared(given, boxes)
     if given.only in (None, "shares"):
         for box in boxes.values():
             steps = max(40, given.length * 192 // len(box["numbers"]))
-            shares(Potential.load([given.potential], "cpu"), box, steps)
+            shares(Potential.load(given.potentials[:1], "cpu"), box, steps)
     if given.only in (None, "batches"):
-        batches(Potential.load([given.potential], "cpu"), given.rounds)
+        batches(Potential.load(given.potentials[:1], "cpu"), given.rounds)
 
 
 if __name__ == "__main__":

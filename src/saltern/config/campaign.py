@@ -367,7 +367,8 @@ class Campaign(Section):
             if unknown := sorted(set(on) - names):
                 yield Problem(f"systems.{index}.levels", unknown[0], f"names of levels: {', '.join(sorted(names))}")
             elif not (entry.salt and min(entry.molality)) and not set(on) <= set(solvent):
-                allowed = f"some of [{', '.join(solvent)}], for without a salt nothing is left of it on a level of ions"
+                why = "for without a salt nothing is left of it on a level of ions (sample.engine: packed)"
+                allowed = f"some of [{', '.join(solvent)}], {why}"
                 yield Problem(f"systems.{index}.levels", entry.levels, allowed)
         for index, level in enumerate(self.levels):
             if not any(system.labelled or level.published for system in self.systems_of(level).values()):
