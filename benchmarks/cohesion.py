@@ -14,6 +14,7 @@ than each potential. What is within the error, a solution cannot tell about a po
 """
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ import numpy as np
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from saltern.frames import Array, Frames
+from saltern.learning.jackknife import jackknife
 from saltern.learning.members import evaluated
 from saltern.potentials import Potential
 from saltern.store import open_release
@@ -62,9 +64,8 @@ def of_crystal(runs: list[Frames], contact: float, potentials: list[Path]) -> No
 
     def show(name: str, forces: list[Array]) -> None:
         own = zip(runs, forces, crystals, strict=True)
-        values = [virials(f, of, groups).mean() / len(groups[0].ions) for f, of, groups in own]
-        error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-        print(f"{name:40s} {np.mean(values):6.1f} ± {error:.1f}")
+        mean, error = ratio(*zip(*((virials(f, of, g).mean(), len(g[0].ions)) for f, of, g in own), strict=True))
+        print(f"{name:40s} {mean:6.1f} ± {error:.1f}")
 
     show("the teacher", [frames["forces"] for frames in runs])
     for path in potentials:
@@ -100,18 +101,17 @@ def forces_of(path: Path, runs: list[Frames]) -> list[Array]:
 
 def crystal(frames: Frames, contact: float) -> list[Group]:
     """The ions of a trajectory that are in the crystal, one group for each frame."""
-    vectors, touched = _vectors(frames), _touched(frames, contact)
+    vectors = _vectors(frames)
+    touched = _touched(vectors, frames, contact)
     ions = np.flatnonzero((touched.sum(2) >= OF_CRYSTAL).mean(0) >= OFTEN)
     return [_group(frame, ions, -of[ions[0], ions]) for frame, of in enumerate(vectors)]
 
 
 def clusters(frames: Frames, contact: float) -> list[Group]:
     """The ions that hang together by contacts, in every frame; an ion alone is no cluster."""
-    return [
-        group
-        for frame, (vectors, touched) in enumerate(zip(_vectors(frames), _touched(frames, contact), strict=True))
-        for group in _clusters_of(frame, vectors, touched)
-    ]
+    vectors = _vectors(frames)
+    both = zip(vectors, _touched(vectors, frames, contact), strict=True)
+    return [group for frame, (of, touched) in enumerate(both) for group in _clusters_of(frame, of, touched)]
 
 
 def virials(frames: Frames, forces: Array, groups: list[Group]) -> Array:
@@ -121,10 +121,9 @@ def virials(frames: Frames, forces: Array, groups: list[Group]) -> Array:
     return values / float(BOLTZMANN * frames["temperature"][0])
 
 
-def ratio(of: Array, to: Array) -> tuple[float, float]:
+def ratio(of: Sequence[float] | Array, to: Sequence[float] | Array) -> tuple[Array, Array]:
     """The sum of one over that of the other, and its standard error where each pair is drawn by itself."""
-    mean = float(of.sum() / to.sum())
-    return mean, float(np.sqrt(((of - mean * to) ** 2).sum()) / to.sum())
+    return jackknife(np.stack([of, to], axis=1), lambda sums: sums[..., 0] / sums[..., 1])
 
 
 def _clusters_of(frame: int, vectors: Array, touched: Array) -> list[Group]:
@@ -144,10 +143,10 @@ def _group(frame: int, ions: Array, places: Array) -> Group:
     return Group(frame, ions, places - places.mean(0))
 
 
-def _touched(frames: Frames, contact: float) -> Array:
+def _touched(vectors: Array, frames: Frames, contact: float) -> Array:
     """Which ions touch which counter-ions, (frame, atom, atom)."""
     charges = frames.stacked("charges")[0]
-    return np.asarray((np.linalg.norm(_vectors(frames), axis=-1) < contact) & (charges[:, None] * charges < 0))
+    return np.asarray((np.linalg.norm(vectors, axis=-1) < contact) & (charges[:, None] * charges < 0))
 
 
 def _vectors(frames: Frames) -> Array:

@@ -141,8 +141,8 @@ class OpenmmTeacher(Section):
     platform: Literal["auto", "CPU", "CUDA", "OpenCL", "Reference"] = "auto"
     """OpenMM platform; `auto` takes a GPU where there is one."""
     bias: BiasConfig | None = None
-    """What makes ions cross a barrier sooner, where contacts form and break too rarely, or pushes them together;
-    nothing by default."""
+    """What pushes ions together, to show denser surroundings than the solution's, or over a barrier; nothing by
+    default."""
 
     def of(self, trajectory: int) -> OpenmmTeacher:
         """What moves the trajectory of that number: without the bias where it is not of its share."""
