@@ -191,6 +191,12 @@ def test_two_levels_have_their_own_sections(data):
     assert len(found.ids) == len(set(found.ids))
 
 
+def test_one_system_is_not_many(data):
+    alone = replace(data, systems=data.systems[:1], levels=())
+    assert summary(alone).startswith("made-up-numbers: 1 system, ")
+    assert "1 electrolyte system." in render(alone)
+
+
 def test_summary_is_the_page_in_a_few_lines(data):
     lines = summary(data).splitlines()
     assert lines[0] == "made-up-numbers: 8 systems, 8.37 h of processor time"

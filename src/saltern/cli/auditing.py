@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saltern.cli.arguments import add_workers, workers_of
-from saltern.cli.text import aligned
 from saltern.errors import UserError
 from saltern.frames import evenly
+from saltern.text import aligned
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saltern.cli.text import aligned
 from saltern.errors import UserError, did_you_mean
+from saltern.text import aligned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

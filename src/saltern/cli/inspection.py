@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from saltern.cli.text import counted
+from saltern.text import counted
 
 
 def add_to(commands: Any) -> None:

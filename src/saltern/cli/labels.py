@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saltern.cli.arguments import add_store
-from saltern.cli.text import aligned
 from saltern.errors import UserError
+from saltern.text import aligned
 
 if TYPE_CHECKING:
     from saltern.labelling.ledger import Books

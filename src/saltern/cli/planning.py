@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saltern.cli.text import aligned, counted
 from saltern.errors import UserError
+from saltern.text import aligned, counted
 
 if TYPE_CHECKING:
     from saltern.config import Box, Campaign, Size

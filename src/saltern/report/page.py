@@ -14,6 +14,7 @@ from saltern.report.data import LevelData, ReportData, Snapshot
 from saltern.report.experiment import experiment
 from saltern.report.pictures import draw
 from saltern.store import whole_file
+from saltern.text import counted
 
 COMPARED = ("self-diffusion", "coordination number")
 """Quantities that are also drawn."""
@@ -43,6 +44,7 @@ def render(data: ReportData) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "counted": counted,
         "pm": words.plus_minus,
         "percent": words.percent,
         "number": words.number,
@@ -67,7 +69,7 @@ def render(data: ReportData) -> str:
 
 def summary(data: ReportData) -> str:
     """The results in a few lines, for a terminal."""
-    lines = [f"{data.campaign}: {len(data.systems)} systems, {words.cpu_time(data.cost)} of processor time"]
+    lines = [f"{data.campaign}: {counted(len(data.systems), 'system')}, {words.cpu_time(data.cost)} of processor time"]
     for level in data.levels:
         refused = "".join(f", {count} {reason}" for reason, count in level.reasons.items())
         lines += [

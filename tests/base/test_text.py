@@ -1,6 +1,6 @@
-"""What several commands print alike."""
+"""Text that several commands and the report write alike."""
 
-from saltern.cli.text import aligned, counted
+from saltern.text import aligned, counted
 
 
 def test_numbers_end_where_their_heads_end_and_text_begins_where_its_does() -> None:

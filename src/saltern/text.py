@@ -1,4 +1,4 @@
-"""What several commands print alike."""
+"""Text that several commands and the report write alike."""
 
 from __future__ import annotations
 
