@@ -548,7 +548,6 @@ def test_a_temperature_twice_is_told(demo: dict[str, Any]) -> None:
         ({"correlation": 2}, "correlation"),
         ({"network": "pair", "layers": 2}, "layers"),
         ({"network": "pair", "readout": "perceptron"}, "readout"),
-        ({"network": "cartesian", "readout": "perceptron"}, "readout"),
         ({"network": "mace", "message": "attention"}, "message"),
         ({"network": "sevennet", "start": "sevennet-0", "prior": "pair"}, "prior"),
         ({"network": "sevennet", "start": "sevennet-0", "r_max_A": 4.5}, "r_max_A"),

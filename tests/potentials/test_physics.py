@@ -50,7 +50,7 @@ SHAPE: dict[str, object] = {
 NETWORKS = os.environ.get(
     "SALTERN_TEST_NETWORK",
     "equivariant; cartesian; equivariant, torch; cartesian, on pairs; equivariant, attention; equivariant, perceptron; "
-    "cartesian, attention; unconstrained; unconstrained, attention; pair",
+    "cartesian, attention; cartesian, perceptron; unconstrained; unconstrained, attention; pair",
 ).split("; ")
 
 

@@ -254,7 +254,7 @@ TURNING = ("unconstrained",)
 class StudentConfig(Section):
     """The network."""
 
-    NUMERICS: ClassVar[int] = 2
+    NUMERICS: ClassVar[int] = 3
 
     network: Literal["equivariant", "cartesian", "unconstrained", "pair", "nequip", "mace", "sevennet"] = "equivariant"
     """`equivariant`: NequIP's interaction layers (Batzner et al., Nat. Commun. 13, 2453 (2022)), the measured one;

@@ -11,7 +11,7 @@ _OF_PEERS = ("radial", "message", "readout", "kernels")
 
 WITHOUT = {
     "equivariant": ("correlation", "start"),
-    "cartesian": ("readout", "correlation", "start"),
+    "cartesian": ("correlation", "start"),
     "unconstrained": ("correlation", "start"),
     "pair": ("layers", "l_max", "features", "bessel", "radial_width", "correlation", "start", *_OF_PEERS),
     "nequip": (*_OF_PEERS, "correlation", "start"),
