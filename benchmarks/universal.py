@@ -1,11 +1,13 @@
 """Error on held-out frames against the number of DFT frames: from scratch, a universal model, or cheap labels.
 
     OMP_NUM_THREADS=1 python benchmarks/universal.py DATA sevennet-0 --frames 4 --steps 12 --rate 0.001 --held-out 3
+    OMP_NUM_THREADS=1 python benchmarks/universal.py DATA mace --start FILE --r-max 6 --frames 4 --steps 60 --rate 0.001
     OMP_NUM_THREADS=1 python benchmarks/universal.py DATA equivariant --frames 4 --steps 400 --seed 1
     OMP_NUM_THREADS=1 python benchmarks/universal.py DATA GFN1-xTB --frames 160 --label cheap.npz
     OMP_NUM_THREADS=1 python benchmarks/universal.py DATA equivariant --frames 4 --steps 400 --first cheap.npz
 
-DATA as for benchmarks/learning.py; with SevenNet `python` is that of an environment with sevenn (docs/backends.md).
+DATA as for benchmarks/learning.py; with SevenNet or MACE `python` is that of their environment (docs/backends.md), and
+FILE a checkpoint of MACE with its cutoff (Å).
 With `--label` the frames get the labels of tight binding or of a universal model, into a file that `--first` trains
 on before DFT: pre-training, or distillation. Prints force (meV/Å) and energy error (meV/atom) before and after, and
 processor seconds, as JSON.
@@ -34,6 +36,7 @@ from saltern.learning.train import _Training
 STUDENTS: dict[str, dict[str, Any]] = {
     "equivariant": {},
     "sevennet-0": {"network": "sevennet", "start": "sevennet-0"},
+    "mace": {"network": "mace"},
 }
 TIGHT_BINDING = "GFN1-xTB"
 TEACHERS: dict[str, Teacher] = {
@@ -45,11 +48,11 @@ TEACHERS: dict[str, Teacher] = {
 
 
 def training(
-    name: str, frames: Frames, steps: int, rate: float, seed: int, first: _Training | None = None
+    student: StudentConfig, frames: Frames, steps: int, rate: float, seed: int, first: _Training | None = None
 ) -> _Training:
     """A training of about so many steps of one frame each, from random weights or from what another one has learned."""
     train = TrainConfig(epochs=max(1, steps // len(frames)), batch=1, learning_rate=rate, device="cpu", seed=seed)
-    spec = TrainSpec(baseline=BaselineConfig(kind="none"), student=StudentConfig(**STUDENTS[name]), train=train)
+    spec = TrainSpec(baseline=BaselineConfig(kind="none"), student=student, train=train)
     held: Any = Held(frames)
     nothing: Any = Held(frames.select([]))
     start = Start(first.averaged(), first.closest(), "") if first else None
@@ -93,6 +96,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.01)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--held-out", type=int, default=20)
+    parser.add_argument("--start", help="a checkpoint to start from, for mace")
+    parser.add_argument("--r-max", type=float, default=5.0, help="its cutoff in Å")
     parser.add_argument("--label", type=Path, help="write cheap labels of the frames, and do not train")
     parser.add_argument("--first", type=Path, help="cheap labels to train on before")
     parser.add_argument("--first-steps", type=int, default=1600)
@@ -108,14 +113,16 @@ def main() -> None:
         np.savez(given.label, which=chosen["train"], **found)
         print(json.dumps({"force": wrong, "cpu_s": round(time.process_time() - begun, 1)}))
         return
+    start = {"start": given.start} if given.start else {}
+    student = StudentConfig(**{**STUDENTS[given.student], **start, "r_max_A": given.r_max})
     other, first = None, 0.0
     if given.first:
         cheap = dict(np.load(given.first))
         with_cheap = frames_of({**arrays, "train": cheap["which"]}, "train")
         with_cheap = with_cheap.with_arrays(energy=cheap["energy"], forces=cheap["forces"])
-        other = training(given.student, with_cheap, given.first_steps, given.rate, given.seed)
+        other = training(student, with_cheap, given.first_steps, given.rate, given.seed)
         first = trained(other)
-    run = training(given.student, frames, given.steps, given.rate, given.seed, other)
+    run = training(student, frames, given.steps, given.rate, given.seed, other)
     before, spent = errors(run, held_out), trained(run)
     told = {"before": before, "after": errors(run, held_out), "steps": run.step}
     print(json.dumps({**told, "cpu_s": round(spent, 1), "cpu_s_first": round(first, 1)}))

@@ -561,6 +561,29 @@ def test_what_a_network_cannot_take_is_refused(demo: dict[str, Any], student: di
     assert " is not allowed; allowed: the default with " in line
 
 
+@pytest.mark.parametrize(
+    ("network", "start", "allowed"),
+    [
+        ("sevennet", "sevennet-1", "sevennet-0 with network: sevennet"),
+        ("mace", "no.model", "a file that is there, as seen from where the campaign is run"),
+    ],
+)
+def test_weights_to_start_from_have_to_be_there(demo: dict[str, Any], network: str, start: str, allowed: str) -> None:
+    demo["levels"][0]["student"] = {"network": network, "start": start}
+    (line,) = lines(demo)
+    assert line == f"my.yaml: levels.0.student.start: '{start}' is not allowed; allowed: {allowed}"
+
+
+def test_a_checkpoint_brings_its_shape_but_for_the_cutoff(demo: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "mace.model").touch()
+    student = {"network": "mace", "start": str(tmp_path / "mace.model"), "r_max_A": 6.0}
+    demo["levels"][0]["student"] = student
+    assert campaign_from(demo, "my.yaml").levels[0].student.checkpoint == student["start"]
+    demo["levels"][0]["student"] = {**student, "correlation": 2}
+    (line,) = lines(demo)
+    assert line.endswith(f"allowed: the default with start: {student['start']}, whose shape is its own")
+
+
 def test_networks_of_other_packages_have_environments_of_their_own() -> None:
     networks = get_args(StudentConfig.model_fields["network"].annotation)
     found = {network: StudentConfig(network=network).environment for network in networks}

@@ -259,6 +259,11 @@ def starting(wildcards):
     return files[LEVELS[wildcards.level].members()[wildcards.member] % len(files)]
 
 
+def checkpoint(wildcards):
+    """The file of another package that the training of a job's level starts from, where there is one."""
+    return [file for file in [LEVELS[wildcards.level].student.checkpoint] if file]
+
+
 def sampling(wildcards):
     """The potentials that make the candidate frames of a job's level, where potentials do."""
     level = LEVELS[wildcards.level]

@@ -26,7 +26,7 @@ from saltern.config.stages import (
     Teacher,
     TrainConfig,
 )
-from saltern.config.student import differing, not_taken
+from saltern.config.student import differing, not_taken, start_missing
 from saltern.config.system import System, SystemEntry, state_id
 
 LATER = {
@@ -518,6 +518,8 @@ def _student_problems(at: str, level: Level) -> list[Problem]:
     if student.network == student.prior:
         allowed = "none with network: pair, which is the same by itself"
         found.append(Problem(f"{at}.student.prior", student.prior, allowed))
+    if missing := start_missing(student):
+        found.append(Problem(f"{at}.student.start", student.start, missing))
     if train.objective == "forces":
         return found
     if not level.moving and not level.published:

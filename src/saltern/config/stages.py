@@ -247,6 +247,9 @@ class BaselineConfig(Section):
 OWN = ("equivariant", "cartesian", "unconstrained", "pair")
 """Networks that come with Saltern."""
 
+UNIVERSAL = ("sevennet-0",)
+"""Weights to start from that come with a package, by name."""
+
 TURNING = ("unconstrained",)
 """Those that learn from frames turned at random, for they have no symmetry of their own."""
 
@@ -293,11 +296,12 @@ class StudentConfig(Section):
     once a machine and in seconds; `torch`: never. For our own networks."""
     correlation: int = Field(3, ge=1, le=4)
     """How many neighbours one product of `mace` brings together."""
-    start: Literal["sevennet-0"] | None = None
-    """Weights to start from instead of random ones. `sevennet-0`: the universal model of Park et al., J. Chem. Theory
-    Comput. 20, 4857 (2024), in the version of 11 July 2024 that comes with the package of `sevennet`. Its shape is its
-    own: `r_max_A` is 5, and `layers`, `l_max`, `features`, `bessel` and `radial_width` say nothing. It wants a small
-    `train.learning_rate` (docs/backends.md)."""
+    start: str | None = Field(None, min_length=1, examples=["sevennet-0", "somewhere/mace.model"])
+    """Weights to start from instead of random ones, of a universal model whose shape is its own: `layers`, `l_max`,
+    `features`, `bessel`, `radial_width` and `correlation` then say nothing. With `network: sevennet` it is `sevennet-0`
+    (Park et al., J. Chem. Theory Comput. 20, 4857 (2024), of 11 July 2024), which comes with the package; `r_max_A` is
+    5. With `network: mace` it is a checkpoint of MACE, such as MACE-MP-0 (Batatia et al., arXiv 2401.00096), and
+    `r_max_A` its cutoff. Either wants a small `train.learning_rate` (docs/backends.md)."""
     committee: int = Field(3, ge=1, le=64)
     """Networks trained from different seeds; their spread is the error bar of a force."""
 
@@ -305,6 +309,11 @@ class StudentConfig(Section):
     def turns(self) -> bool:
         """Whether energies are the same when a system turns only as far as that was learned."""
         return self.network in TURNING
+
+    @property
+    def checkpoint(self) -> str | None:
+        """The file that holds the weights to start from, where they are in one."""
+        return self.start if self.network == "mace" else None
 
     @property
     def environment(self) -> str:

@@ -26,7 +26,7 @@ from saltern.learning.stream import ShuffledShare, read_ahead
 from saltern.learning.turning import turned
 from saltern.potentials import Network, chosen_device, closest, save
 from saltern.progress import say, track
-from saltern.store import FrameReader, Release, text_hash, whole_file
+from saltern.store import FrameReader, Release, file_hash, text_hash, whole_file
 
 CHECKPOINT_INTERVAL_S = 15.0
 """A killed training loses about this much."""
@@ -104,7 +104,9 @@ def train(
                 say(f"{what}: ended after epoch {epoch + 1}, {run.best.ended}; epoch {run.best.epoch} is kept")
                 break
         told = {"spec": spec.model_dump(exclude=OF_GROUP), "member": member, "processes": group.size}
-        told |= {"start": origin.hash} if origin else {}
+        weights = spec.student.checkpoint
+        started = origin.hash if origin else weights and file_hash(Path(weights))
+        told |= {"start": started} if started else {}
         about = {
             "baseline": spec.baseline.kind,
             "closest": run.closest(),

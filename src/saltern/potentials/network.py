@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,7 @@ class Network(nn.Module):
         closed: whether there is nothing else, so that nothing is trained.
 
     Weights are drawn from `seed`, the same for every `dtype`; those of another package as that package draws them.
+    `shape` is that of a saved network which began as a checkpoint of such a package.
     """
 
     shifts: Tensor
@@ -49,12 +51,13 @@ class Network(nn.Module):
         neighbours: float,
         seed: int = 0,
         dtype: torch.dtype = torch.float32,
+        shape: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.config, self.species = config, tuple(species)
         self.scale, self.neighbours = scale, neighbours
         draw = Draw(seed)
-        self.body = _body(config, self.species, neighbours, draw, seed, dtype)
+        self.body = _body(config, self.species, neighbours, draw, seed, dtype, shape)
         self.closed = config.network == "pair"
         self.pair = (
             PairSpline(config.r_max_A, len(species), config.kernels == "auto")
@@ -72,6 +75,11 @@ class Network(nn.Module):
         atoms = self.atomic(graph).double() * self.scale + self.shifts.index_select(0, graph.species)
         energies = atoms.new_zeros(graph.systems).index_add(0, graph.system_index, atoms)
         return energies if self.pair is None else energies + self.pair(graph)
+
+    @property
+    def shape(self) -> Mapping[str, Any] | None:
+        """What a checkpoint said of the layers, where `config` does not."""
+        return self.body.shape if isinstance(self.body, Peer) else None
 
     def learned(self) -> dict[str, Tensor]:
         """What was learned, by name: weights, and the coefficients of splines. All else follows from the arguments."""
@@ -98,12 +106,18 @@ class Network(nn.Module):
 
 
 def _body(
-    config: StudentConfig, species: Sequence[int], neighbours: float, draw: Draw, seed: int, dtype: torch.dtype
+    config: StudentConfig,
+    species: Sequence[int],
+    neighbours: float,
+    draw: Draw,
+    seed: int,
+    dtype: torch.dtype,
+    shape: Mapping[str, Any] | None,
 ) -> nn.Module:
     if config.network in BODIES:
         body: nn.Module = BODIES[config.network](config, len(species), neighbours, draw)
         return body
-    return backend(config, species, neighbours, seed, dtype)
+    return backend(config, species, neighbours, seed, dtype, shape)
 
 
 def _readout(body: nn.Module, species: int, features: int, scale: float) -> Tensor:

@@ -199,6 +199,7 @@ def save(path: Path, network: Network, about: Mapping[str, Any]) -> None:
         "neighbours": network.neighbours,
         "precision": str(network.readout.dtype).removeprefix("torch."),
         "package": package(network.config.network),
+        **({} if network.shape is None else {"shape": network.shape}),
         **about,
     }
     weights = {name: weight.detach().cpu().contiguous() for name, weight in network.learned().items()}
@@ -231,6 +232,7 @@ def load_network(path: Path, device: torch.device) -> tuple[Network, dict[str, A
         scale=about["scale"],
         neighbours=about["neighbours"],
         dtype=getattr(torch, about["precision"]),
+        shape=about.get("shape"),
     )
     try:
         network.load_state_dict(weights, strict=False)

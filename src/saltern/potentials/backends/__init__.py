@@ -9,11 +9,11 @@ weights and a description, and reading one runs no code that came with it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from saltern.errors import MissingPackageError
 
@@ -60,14 +60,21 @@ def package(network: str) -> dict[str, str]:
     return {needed.name: version(needed.name)} if needed else {}
 
 
-def backend(config: StudentConfig, species: Sequence[int], neighbours: float, seed: int, dtype: torch.dtype) -> Peer:
-    """The network of another package.
+def backend(
+    config: StudentConfig,
+    species: Sequence[int],
+    neighbours: float,
+    seed: int,
+    dtype: torch.dtype,
+    shape: Mapping[str, Any] | None,
+) -> Peer:
+    """The network of another package; with `shape` one whose shape was a checkpoint's.
 
     Raises:
         MissingPackageError: when the package is not installed here.
-        UserError: when weights to start from do not know an element.
+        UserError: when weights to start from cannot be read, or do not know an element.
     """
     require(config.network)
     module = import_module(f"saltern.potentials.backends.{config.network}")
-    body: Peer = module.Body(config, species, neighbours, seed, dtype)
+    body: Peer = module.Body(config, species, neighbours, seed, dtype, **({} if shape is None else {"shape": shape}))
     return body

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +18,11 @@ class Peer(nn.Module):
 
     Attributes:
         unit: eV per unit of what it gives, for weights that were trained elsewhere; None where Saltern's scale decides.
+        shape: what its builder was told, as JSON, where that is from a checkpoint and not from a campaign.
     """
 
     unit: float | None = None
+    shape: Mapping[str, Any] | None = None
 
 
 def edges(graph: Graph) -> tuple[Tensor, Tensor]:

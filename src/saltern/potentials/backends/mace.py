@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from saltern.config import StudentConfig
-from saltern.potentials.backends.base import Peer, drawn, edges, environment_kept
+from saltern.errors import UserError
+from saltern.potentials.backends.base import Peer, drawn, edges, environment_kept, keep_fixed
+from saltern.potentials.backends.mace_checkpoint import load, read, shape_of
 from saltern.potentials.graph import Graph
 
 # for one of its imports mace lets torch.load run any code, and it would be so for everything after it
@@ -28,23 +32,38 @@ RADIAL_DEPTH = 3
 
 
 class Body(Peer):
-    """Layers up to the energy of each atom; features go up to `l_max`, and so do harmonics, but at least to 1."""
+    """Layers up to the energy of each atom; features go up to `l_max`, and so do harmonics, but at least to 1.
+
+    With `start` shape and weights are those of a checkpoint; `shape` is that shape in a potential that was saved.
+    """
 
     def __init__(
-        self, config: StudentConfig, species: Sequence[int], neighbours: float, seed: int, dtype: torch.dtype
+        self,
+        config: StudentConfig,
+        species: Sequence[int],
+        neighbours: float,
+        seed: int,
+        dtype: torch.dtype,
+        shape: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        block = modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
-        orders = [(config.features, (order, (-1) ** order)) for order in range(config.l_max + 1)]
+        path = Path(config.start or "")
+        start = read(path) if config.start and shape is None else None
+        self.shape = shape if start is None else shape_of(start, path)
+        if self.shape and self.shape["r_max"] != config.r_max_A:
+            cutoff = f"{self.shape['r_max']:g}, the cutoff of {path}"
+            raise UserError(f"student.r_max_A: {config.r_max_A:g} is not allowed; allowed: {cutoff}")
         with drawn(seed, dtype):
-            self.model = modules.ScaleShiftMACE(
-                r_max=config.r_max_A, num_bessel=config.bessel, num_polynomial_cutoff=CUTOFF_POWER,
-                max_ell=max(config.l_max, 1), interaction_cls=block, interaction_cls_first=block,
-                num_interactions=config.layers, num_elements=len(species), hidden_irreps=o3.Irreps(orders),
-                MLP_irreps=o3.Irreps(READOUT), atomic_energies=np.zeros(len(species)), avg_num_neighbors=neighbours,
-                atomic_numbers=list(species), correlation=config.correlation, gate=functional.silu,
-                radial_MLP=[config.radial_width] * RADIAL_DEPTH, atomic_inter_scale=1.0, atomic_inter_shift=0.0,
-            )  # fmt: skip
+            self.model = _made(self.shape or _shape(config, neighbours), species)
+            if self.shape:
+                self.unit = 1.0
+                basis = self.model.radial_embedding.bessel_fn
+                # MACE's own fine-tuning trains it
+                basis.bessel_weights = torch.nn.Parameter(basis.bessel_weights)
+            if start is not None:
+                load(self.model, start, species, path)
+        self.model.atomic_energies_fn.atomic_energies.zero_()
+        keep_fixed(self.model)
         self.species = len(species)
 
     def forward(self, graph: Graph) -> Tensor:
@@ -62,3 +81,43 @@ class Body(Peer):
         }
         energies: Tensor = self.model(data, compute_force=False)["node_energy"]
         return energies.to(vectors).unsqueeze(1)
+
+
+def _shape(config: StudentConfig, neighbours: float) -> dict[str, Any]:
+    """What the builder is told: its own defaults but for what a campaign says."""
+    block = "RealAgnosticResidualInteractionBlock"
+    orders = [(config.features, (order, (-1) ** order)) for order in range(config.l_max + 1)]
+    return {
+        "r_max": config.r_max_A,
+        "num_bessel": config.bessel,
+        "num_polynomial_cutoff": CUTOFF_POWER,
+        "max_ell": max(config.l_max, 1),
+        "interaction_cls": block,
+        "interaction_cls_first": block,
+        "num_interactions": config.layers,
+        "hidden_irreps": str(o3.Irreps(orders)),
+        "MLP_irreps": READOUT,
+        "avg_num_neighbors": neighbours,
+        "correlation": config.correlation,
+        "gate": "silu",
+        "radial_MLP": [config.radial_width] * RADIAL_DEPTH,
+        "atomic_inter_scale": 1.0,
+        "atomic_inter_shift": 0.0,
+    }
+
+
+def _made(shape: Mapping[str, Any], species: Sequence[int]) -> Any:
+    """The network of a shape, with random weights."""
+    named = {
+        **{name: modules.interaction_classes[shape[name]] for name in ("interaction_cls", "interaction_cls_first")},
+        **{name: o3.Irreps(shape[name]) for name in ("hidden_irreps", "MLP_irreps", "edge_irreps") if shape.get(name)},
+        "gate": shape["gate"] and getattr(functional, shape["gate"]),
+    }
+    if "readout_cls" in shape:
+        named["readout_cls"] = getattr(modules, shape["readout_cls"])
+    of_elements = {
+        "num_elements": len(species),
+        "atomic_numbers": list(species),
+        "atomic_energies": np.zeros(len(species)),
+    }
+    return modules.ScaleShiftMACE(**{**shape, **named, **of_elements})

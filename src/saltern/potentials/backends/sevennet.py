@@ -38,6 +38,8 @@ class Body(Peer):
         self, config: StudentConfig, species: Sequence[int], neighbours: float, seed: int, dtype: torch.dtype
     ) -> None:
         super().__init__()
+        if config.start not in (None, *STARTS):
+            raise UserError(f"student.start: {config.start} is not allowed; allowed: {', '.join(STARTS)}")
         start = SevenNetCheckpoint(STARTS[config.start]) if config.start else None
         shape = start.config if start else _shape(config, species, neighbours)
         _check(config, shape, species)
