@@ -253,6 +253,33 @@ def test_a_kill_changes_nothing(
     assert seconds == sorted(seconds), "time goes on where it stood"
 
 
+@pytest.mark.parametrize("network", ["equivariant", "cartesian", "unconstrained"])
+def test_what_training_leaves_as_it_began_is_told(
+    network: str, release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of a network, unless somebody forgets to move a part: here what knows of distances."""
+    student = StudentConfig(network=network, r_max_A=4.0, layers=2, l_max=1, features=4, radial_width=8)
+    told = spec(epochs=2).model_copy(update={"student": student})
+    train(release, told, 0, tmp_path / "m0000.safetensors", tmp_path / "m.csv", "train")
+    module = sys.modules[training.__module__]
+    original = module.optimisers
+
+    def forgetful(network: Network, config: TrainConfig) -> list[torch.optim.Optimizer]:
+        made: list[torch.optim.Optimizer] = original(network, config)
+        radial = {id(weight) for name, weight in network.named_parameters() if name.startswith("body.radial")}
+        for group in (group for optimiser in made for group in optimiser.param_groups):
+            group["params"] = [weight for weight in group["params"] if id(weight) not in radial]
+        return made
+
+    monkeypatch.setattr(module, "optimisers", forgetful)
+    train(release, told, 1, tmp_path / "m0001.safetensors", tmp_path / "m.csv", "train")
+    potential = Potential.load([tmp_path / "m0000.safetensors", tmp_path / "m0001.safetensors"], device="cpu")
+    whole, part = (row["unmoved"] for row in held_out_errors(potential, salt_melt(2), "evaluate")["members"])
+    assert whole == []
+    assert part
+    assert all(name.startswith("body.radial") for name in part)
+
+
 RESTLESS = {"epochs": 30, "batch": 2, "validate_every": 1, "learning_rate": 0.1, "ema": 0.0, "patience": 2}
 
 

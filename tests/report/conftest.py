@@ -203,7 +203,7 @@ def level(rows):
         members=(
             MemberRow("m0000", Measured(51.2, 1.1), Measured(0.051, 0.001), 0.0, 300),
             MemberRow("m0001", Measured(52.0, 1.2), Measured(0.052, 0.001), 0.0625, 180, 150, "made up"),
-            MemberRow("m0002", Measured(1009.0, 12.0), Measured(1.0, 0.01), 1.0, 300),
+            MemberRow("m0002", Measured(1009.0, 12.0), Measured(1.0, 0.01), 1.0, 300, unmoved=("body.radial",)),
         ),
         force_parity=tuple(force_parity),
         energy_parity=tuple(energy_parity),

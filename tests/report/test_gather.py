@@ -96,7 +96,8 @@ def results(tmp_path_factory, made):
     share = {"what": "force", "loss": number, "pairs": number, "gain": {"value": 0.1, "error": None}}
     found = {"factor": number, "rank": number, "trajectories": 3}
     bins = [{"spread": 20.0, "error": number}, {"spread": None, "error": {"value": None, "error": None}}]
-    trained = {"member": "m0000", "rmse": number, "share": {"value": 0.2, "error": None}, "silent": 0.25}
+    trained = {"member": "m0000", "rmse": number, "share": {"value": 0.2, "error": None}, "silent": 0.25,
+               "unmoved": ["body.radial"]}  # fmt: skip
     errors = {
         "errors": [
             {
@@ -192,7 +193,9 @@ def test_errors_curves_and_stops_are_read(gathered):
     assert level.force_error.factor == 2.0
     assert level.environments[0].factor is None
     assert level.calibration.bins == ((20.0, Measured(50.0, 2.0)),)
-    assert level.members == (MemberRow("m0000", Measured(50.0, 2.0), Measured(0.2), 0.25, 12, 10, "full", 45.0),)
+    assert level.members == (
+        MemberRow("m0000", Measured(50.0, 2.0), Measured(0.2), 0.25, 12, 10, "full", 45.0, ("body.radial",)),
+    )
     assert level.force_error.classical.value == 45.0
     assert level.members[0].doubted, "a classical force field is better"
     assert [row.stopped for row in level.health] == ["", "r0001 at 1.5 ps: atoms 0.4 Å apart"]

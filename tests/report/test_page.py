@@ -139,7 +139,9 @@ def test_the_committee_is_told_whether_it_knows_how_wrong_it_is(data, page):
     assert [row[0] for row in table] == ["spread", "error"]
     assert [len(row) for row in table] == [12, 12]
     assert "m0001 ended after epoch 180, made up; epoch 150 is kept" in lines
-    assert "m0002 does not look trained: error 1.00 of its baseline's, 100 % of its features idle" in lines
+    doubt = "error 1.00 of its baseline's, 100 % of its features idle, never moved: body.radial"
+    assert f"m0002 does not look trained: {doubt}" in lines
+    assert '<td class="t">body.radial</td>' in row
     assert "m0000" not in lines
 
 

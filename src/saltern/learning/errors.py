@@ -75,7 +75,7 @@ def held_out_errors(
         ],
         "environments": _environment_rows(frames, found, group, classical, classes),
         "calibration": _calibration(potential, frames, found, group),
-        "members": member_rows(found, frames, trajectories(frames)),
+        "members": member_rows(found, frames, trajectories(frames), potential.unmoved),
         "force_parity": _force_parity(frames, found.forces),
         "energy_parity": _energy_parity(frames, energies),
         **({} if training is None else _beside_training(potential, frames, found, training, classes)),

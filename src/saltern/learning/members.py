@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,18 +65,21 @@ def evaluated(potential: Potential, frames: Iterable[Frames]) -> Found:
     return Found(np.array(energies), each[0], np.concatenate(alone), each, spread, silent)
 
 
-def member_rows(found: Found, frames: Frames, trajectory: Array) -> list[dict[str, Any]]:
+def member_rows(
+    found: Found, frames: Frames, trajectory: Array, unmoved: Sequence[Sequence[str]]
+) -> list[dict[str, Any]]:
     """Whether each network beats what it was added to.
 
     Args:
         found: outcomes.
         frames: the same frames with their labels.
         trajectory: (frame,) number of the trajectory.
+        unmoved: names of the weights that training left where they began, a member.
 
     Returns:
         for every member 'member', its name; 'rmse', the root mean square error of a force component in meV/Å;
         'share', that as a share of the error of the baseline alone; each with its standard error over trajectories;
-        'silent', the share of its features that no energy depends on.
+        'silent', the share of its features that no energy depends on; 'unmoved', the names given.
     """
     group = np.repeat(trajectory, frames.atom_counts)
     alone = ((found.baseline - frames["forces"]) ** 2).sum(1)
@@ -90,6 +93,7 @@ def member_rows(found: Found, frames: Frames, trajectory: Array) -> list[dict[st
                 "rmse": number(*jackknife(sums, lambda s: 1000 * np.sqrt(s[..., 0] / s[..., 2]))),
                 "share": number(*jackknife(sums, lambda s: np.sqrt(s[..., 0] / s[..., 1]))),
                 "silent": float(found.silent[index]),
+                "unmoved": list(unmoved[index]),
             }
         )
     return rows

@@ -113,7 +113,12 @@ def train(
             "charges": charges(frames),
             "permittivities": permittivities(release, spec.baseline.permittivity),
             "permittivity": spec.baseline.permittivity,
-            "training": {"dataset": release.manifest["root_hash"], "epoch": run.best.epoch, **told},
+            "training": {
+                "dataset": release.manifest["root_hash"],
+                "epoch": run.best.epoch,
+                "unmoved": run.unmoved(),
+                **told,
+            },
         }
         save(output, run.kept(), about)
     # the checkpoint stays until no process can fail any more: Snakemake removes the output of a job that fails
@@ -168,7 +173,8 @@ class _Training:
             self.losses = self._fit_pairs(frames, spec.student.r_max_A, member)
         self.epochs = 1 if self.network.closed else self.config.epochs
         fit_shifts(self.network, self.data, self.device, group)
-        self.average = [weight.detach().clone() for weight in self.network.parameters()]
+        self.first = [weight.detach().clone() for weight in self.network.parameters()]
+        self.average = [weight.clone() for weight in self.first]
         self.optimisers = optimisers(self.network, self.config)
         self.sizes = self.data.composition.sum(axis=1)
         stepped = 0 if self.network.closed else len(self.data)
@@ -280,6 +286,11 @@ class _Training:
             weight.data.copy_(average)
         fit_shifts(network, self.data, self.device, self.group)
         return network
+
+    def unmoved(self) -> list[str]:
+        """Names of the weights that are kept as they were at the beginning, to rounding."""
+        kept = zip(self.network.named_parameters(), self.first, self.best.weights or self.average, strict=True)
+        return [name for (name, _), first, last in kept if torch.allclose(first, last, rtol=1e-6, atol=0)]
 
     def closest(self) -> list[list[float]]:
         """Shortest distances between elements in the training frames, the same for all members of a committee."""

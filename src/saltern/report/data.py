@@ -153,11 +153,18 @@ class MemberRow:
     """Why training ended before its schedule; empty when it did not."""
     classical: float | None = None
     """RMSE of a classical force field, meV/Å, where there is one."""
+    unmoved: tuple[str, ...] = ()
+    """Weights that training left where they began."""
 
     @property
     def doubted(self) -> bool:
-        """Whether it does not look trained: no better than its baseline or a classical force field, or mostly idle."""
-        return self.share.value is None or self.share.value >= 1 or self.silent > 0.5 or self.beaten
+        """Whether it does not look trained.
+
+        It is no better than its baseline or a classical force field, mostly idle, or in parts as it began.
+        """
+        return (
+            self.share.value is None or self.share.value >= 1 or self.silent > 0.5 or self.beaten or bool(self.unmoved)
+        )
 
     @property
     def beaten(self) -> bool:

@@ -238,6 +238,7 @@ def _members(errors: Mapping[str, Any], learning: Sequence[LearningCurve]) -> tu
             entry["silent"],
             *ends.get(entry["member"], (0, 0, "")),
             None if classical is None else classical["value"],
+            tuple(entry.get("unmoved", ())),
         )
         for entry in errors.get("members", [])
     )

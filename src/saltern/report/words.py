@@ -151,10 +151,10 @@ def trust(level: LevelData) -> list[str]:
 def idle(row: MemberRow) -> str:
     """Why a network does not look trained."""
     share = MISSING if row.share.value is None else f"{row.share.value:.2f}"
-    beaten = ", a classical force field is as good" if row.beaten else ""
-    return (
-        f"does not look trained: error {share} of its baseline's, {100 * row.silent:.0f} % of its features idle{beaten}"
-    )
+    found = [f"error {share} of its baseline's", f"{100 * row.silent:.0f} % of its features idle"]
+    found += ["a classical force field is as good"] if row.beaten else []
+    found += [f"never moved: {', '.join(row.unmoved)}"] if row.unmoved else []
+    return f"does not look trained: {', '.join(found)}"
 
 
 def explained(level: LevelData) -> str:
