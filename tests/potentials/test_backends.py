@@ -86,9 +86,9 @@ model = modules.ScaleShiftMACE(
     interaction_cls=modules.interaction_classes["RealAgnosticDensityResidualInteractionBlock"],
     interaction_cls_first=modules.interaction_classes["RealAgnosticDensityInteractionBlock"],
     hidden_irreps=o3.Irreps("8x0e+8x1o"), MLP_irreps=o3.Irreps("4x0e"), gate=torch.nn.functional.silu,
-    atomic_energies=np.array([-1.0, -2.0, -3.0, -4.0]), avg_num_neighbors=17.0, atomic_numbers=[1, 3, 8, 17],
-    correlation=2, radial_MLP=[16, 16], pair_repulsion=True, distance_transform="Agnesi",
-    atomic_inter_scale=3.0, atomic_inter_shift=0.4, heads=["pbe"],
+    atomic_energies=np.array([-1.0, -2.0, -3.0, -4.0]), avg_num_neighbors=np.float64(17.0),
+    atomic_numbers=[1, 3, 8, 17], correlation=2, radial_MLP=[16, 16], pair_repulsion=True,
+    distance_transform="Agnesi", atomic_inter_scale=3.0, atomic_inter_shift=0.4, heads=["pbe"],
 )
 with torch.no_grad():
     model.radial_embedding.bessel_fn.bessel_weights *= 1.1

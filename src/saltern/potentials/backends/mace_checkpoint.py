@@ -30,6 +30,7 @@ with environment_kept():
 
 _PLAIN = {
     "__builtin__": {"set", "slice"},
+    "_codecs": {"encode"},
     "builtins": {"set", "slice"},
     "collections": {"OrderedDict"},
     "e3nn.o3._irreps": {"Irrep", "Irreps", "_MulIr"},
@@ -43,8 +44,8 @@ _PLAIN = {
 """What stands for itself, by module: it holds data and calls nothing that a file names."""
 
 _AS_THEY_ARE = (
-    "r_max", "num_bessel", "num_polynomial_cutoff", "max_ell", "num_interactions", "avg_num_neighbors", "correlation",
-    "radial_type", "radial_MLP", "distance_transform", "pair_repulsion", "apply_cutoff", "use_reduced_cg", "use_so3",
+    "r_max", "num_bessel", "num_polynomial_cutoff", "max_ell", "num_interactions", "correlation", "radial_type",
+    "radial_MLP", "distance_transform", "pair_repulsion", "apply_cutoff", "use_reduced_cg", "use_so3",
     "use_agnostic_product", "use_last_readout_only", "use_edge_irreps_first",
 )  # fmt: skip
 _BY_NAME = ("interaction_cls", "interaction_cls_first", "readout_cls", "gate")
@@ -111,6 +112,7 @@ def shape_of(model: Any, path: Path) -> dict[str, Any]:
         # one layer alone has a readout without a gate
         **{name: told[name] and told[name].__name__ for name in _BY_NAME},
         **{name: told[name] and str(told[name]) for name in _BY_TEXT},
+        "avg_num_neighbors": float(told["avg_num_neighbors"]),
         "atomic_inter_scale": float(told["atomic_inter_scale"].item()),
         "atomic_inter_shift": float(told["atomic_inter_shift"].item()),
     }
