@@ -24,6 +24,7 @@ def test_published_water_comes_in_and_goes_out_unchanged(tmp_path, capsys):
     release.verify()
     assert len(release.index) == 320
     assert len(release.manifest["origin"]["imported"]["sha256"]) == 64
+    assert release.manifest["methods"] == ["PBE0-TS"], "the program is not known"
     source = [np.load(path) for path in sorted(WATER.glob("data_*/set.*/force.npy"))]
     frames = release.reader().frames(np.arange(320))
     found = np.sort(np.linalg.norm(frames["forces"], axis=1))

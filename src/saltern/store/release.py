@@ -28,7 +28,7 @@ from saltern.store.duplicates import (
     refuse_near_duplicates,
 )
 from saltern.store.files import file_hash, text_hash, write_json
-from saltern.store.ledger import Ledger, ledger_of
+from saltern.store.ledger import Ledger, ledger_of, teachers
 from saltern.store.manifest import read_manifest, write_manifest
 from saltern.store.parallel import Workers
 from saltern.store.part import ACCEPTED, INDEX, REFUSED, Part, joined, open_part
@@ -136,7 +136,7 @@ def _manifest(
         "ledger": _closed(ledger_of(index, _requested(parts, index))),
         "recalls": _recalls(index, recalls) if "recall" in index else {},
         "systems": {part.system: part.about for part in parts},
-        "methods": sorted({f"{m} ({e} {v})" for m, e, v in index[["method", "engine", "engine_version"]].to_numpy()}),
+        "methods": sorted(set(teachers(index))),
         "fields": {f.name: {"unit": f.unit, "per": f.per, "meaning": f.meaning} for f in FIELDS.values()},
     }
 
