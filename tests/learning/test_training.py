@@ -280,6 +280,13 @@ def test_what_training_leaves_as_it_began_is_told(
     assert all(name.startswith("body.radial") for name in part)
 
 
+def test_a_spline_has_nothing_that_could_be_left_as_it_began(release: Release, tmp_path: Path) -> None:
+    student = StudentConfig(network="pair", r_max_A=4.0)
+    told = spec(energy_weight=0.0).model_copy(update={"student": student})
+    train(release, told, 0, tmp_path / "m.safetensors", tmp_path / "m.csv", "train")
+    assert Potential.load([tmp_path / "m.safetensors"], device="cpu").unmoved == ((),)
+
+
 RESTLESS = {"epochs": 30, "batch": 2, "validate_every": 1, "learning_rate": 0.1, "ema": 0.0, "patience": 2}
 
 

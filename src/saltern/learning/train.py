@@ -290,7 +290,9 @@ class _Training:
     def unmoved(self) -> list[str]:
         """Names of the weights that are kept as they were at the beginning, to rounding."""
         kept = zip(self.network.named_parameters(), self.first, self.best.weights or self.average, strict=True)
-        return [name for (name, _), first, last in kept if torch.allclose(first, last, rtol=1e-6, atol=0)]
+        # the readout of a spline has no feature, and so nothing that could move
+        moving = [(name, first, last) for (name, _), first, last in kept if first.numel()]
+        return [name for name, first, last in moving if torch.allclose(first, last, rtol=1e-6, atol=0)]
 
     def closest(self) -> list[list[float]]:
         """Shortest distances between elements in the training frames, the same for all members of a committee."""
