@@ -107,7 +107,7 @@ def ledger_of(index: pd.DataFrame, requested: Mapping[str, int | None]) -> Ledge
             and, where they are known, engine_build, host, scf_path and recall.
         requested: frames asked for in each system; None where that is not known yet.
     """
-    index = index.assign(teacher=teachers(index))
+    index = index.assign(teacher=_teachers(index))
     by_system = dict(tuple(index.groupby("system")))
     asked = [number for number in requested.values() if number is not None]
     total = sum(asked) if len(asked) == len(requested) else None
@@ -118,7 +118,7 @@ def ledger_of(index: pd.DataFrame, requested: Mapping[str, int | None]) -> Ledge
     )
 
 
-def teachers(index: pd.DataFrame) -> list[str]:
+def _teachers(index: pd.DataFrame) -> list[str]:
     """Who labelled each frame: 'GFN1-xTB (tblite 0.8.0)', of data from elsewhere as much as is known."""
     found = []
     for method, *program in index[["method", "engine", "engine_version"]].to_numpy():

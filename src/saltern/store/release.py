@@ -28,7 +28,7 @@ from saltern.store.duplicates import (
     refuse_near_duplicates,
 )
 from saltern.store.files import file_hash, text_hash, write_json
-from saltern.store.ledger import Ledger, ledger_of, teachers
+from saltern.store.ledger import Ledger, ledger_of
 from saltern.store.manifest import read_manifest, write_manifest
 from saltern.store.parallel import Workers
 from saltern.store.part import ACCEPTED, INDEX, REFUSED, Part, joined, open_part
@@ -123,7 +123,7 @@ def _manifest(
     history: History | None,
 ) -> dict[str, Any]:
     """What the manifest says, but for the files."""
-    root_hash = _root_hash(parts, index)
+    root_hash, ledger = _root_hash(parts, index), ledger_of(index, _requested(parts, index))
     return {
         "name": name,
         "licence": config.licence,
@@ -133,10 +133,10 @@ def _manifest(
         "parent": history.parent_of(root_hash, index) if history else None,
         "splits": split_record(index, _test_systems(parts), config),
         "frames": {split: int((index["split"] == split).sum()) for split in SPLITS},
-        "ledger": _closed(ledger_of(index, _requested(parts, index))),
+        "ledger": _closed(ledger),
         "recalls": _recalls(index, recalls) if "recall" in index else {},
         "systems": {part.system: part.about for part in parts},
-        "methods": sorted(set(teachers(index))),
+        "methods": sorted(ledger.methods),
         "fields": {f.name: {"unit": f.unit, "per": f.per, "meaning": f.meaning} for f in FIELDS.values()},
     }
 
