@@ -259,7 +259,7 @@ def starting(wildcards):
     return files[LEVELS[wildcards.level].members()[wildcards.member] % len(files)]
 
 
-def checkpoint(wildcards):
+def universal(wildcards):
     """The file of another package that the training of a job's level starts from, where there is one."""
     return [file for file in [LEVELS[wildcards.level].student.checkpoint] if file]
 

@@ -3,7 +3,7 @@ rule train:
     input:
         dataset="results/{campaign}/{level}/dataset",
         start=starting,
-        checkpoint=checkpoint,
+        universal=universal,
     output:
         potential="results/{campaign}/{level}/potentials/{member}.safetensors",
         curve=report(
