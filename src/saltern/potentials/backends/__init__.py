@@ -15,7 +15,8 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from saltern.errors import MissingPackageError
+from saltern.config.student import start_missing
+from saltern.errors import MissingPackageError, UserError
 
 if TYPE_CHECKING:
     import torch
@@ -72,9 +73,11 @@ def backend(
 
     Raises:
         MissingPackageError: when the package is not installed here.
-        UserError: when weights to start from cannot be read, or do not know an element.
+        UserError: when weights to start from are not there, cannot be read, or do not know an element.
     """
     require(config.network)
+    if shape is None and (missing := start_missing(config)):
+        raise UserError(f"student.start: {config.start} is not allowed; allowed: {missing}")
     module = import_module(f"saltern.potentials.backends.{config.network}")
     body: Peer = module.Body(config, species, neighbours, seed, dtype, **({} if shape is None else {"shape": shape}))
     return body

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from ase.data import chemical_symbols
 from torch import Tensor, nn
 
+from saltern.errors import UserError
 from saltern.potentials.graph import Graph
 
 
@@ -23,6 +25,21 @@ class Peer(nn.Module):
 
     unit: float | None = None
     shape: Mapping[str, Any] | None = None
+
+
+def check_known(start: str | None, known: Container[int], species: Sequence[int]) -> None:
+    """Refuse weights to start from that do not know an element.
+
+    Args:
+        start: what they are called.
+        known: atomic numbers that they know.
+        species: those that are asked for.
+
+    Raises:
+        UserError: with the elements that are not known.
+    """
+    if unknown := [chemical_symbols[z] for z in species if z not in known]:
+        raise UserError(f"student.start: {start} does not know {', '.join(unknown)}; allowed: leave it out")
 
 
 def edges(graph: Graph) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from torch.nn import functional
 from saltern.config import StudentConfig
 from saltern.errors import UserError
 from saltern.potentials.backends.base import Peer, drawn, edges, environment_kept, keep_fixed
-from saltern.potentials.backends.mace_checkpoint import load, read, shape_of
+from saltern.potentials.backends.mace_checkpoint import IRREPS, load, read, shape_of
 from saltern.potentials.graph import Graph
 
 # for one of its imports mace lets torch.load run any code, and it would be so for everything after it
@@ -110,7 +110,7 @@ def _made(shape: Mapping[str, Any], species: Sequence[int]) -> Any:
     """The network of a shape, with random weights."""
     named = {
         **{name: modules.interaction_classes[shape[name]] for name in ("interaction_cls", "interaction_cls_first")},
-        **{name: o3.Irreps(shape[name]) for name in ("hidden_irreps", "MLP_irreps", "edge_irreps") if shape.get(name)},
+        **{name: o3.Irreps(shape[name]) for name in IRREPS if shape.get(name)},
         "gate": shape["gate"] and getattr(functional, shape["gate"]),
     }
     if "readout_cls" in shape:

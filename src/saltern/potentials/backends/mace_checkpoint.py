@@ -16,11 +16,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from ase.data import chemical_symbols
 from torch import nn
 
 from saltern.errors import UserError
-from saltern.potentials.backends.base import environment_kept
+from saltern.potentials.backends.base import check_known, environment_kept
 
 # as in `mace`
 with environment_kept():
@@ -49,7 +48,7 @@ _AS_THEY_ARE = (
     "use_agnostic_product", "use_last_readout_only", "use_edge_irreps_first",
 )  # fmt: skip
 _BY_NAME = ("interaction_cls", "interaction_cls_first", "readout_cls", "gate")
-_BY_TEXT = ("hidden_irreps", "MLP_irreps", "edge_irreps")
+IRREPS = ("hidden_irreps", "MLP_irreps", "edge_irreps")
 """What MACE's builder is told, and a saved potential with it."""
 
 _OTHER = ("embedding_specs", "use_embedding_readout", "cueq_config")
@@ -85,8 +84,6 @@ def read(path: Path) -> Any:
         # torch asks for a module like pickle, of which it uses the class alone
         like_pickle = SimpleNamespace(__name__=__name__, Unpickler=_Unpickler)
         found = torch.load(path, "cpu", pickle_module=like_pickle, weights_only=False)
-    except FileNotFoundError as error:
-        raise UserError(f"student.start: {path}: no such file") from error
     except Exception as error:  # a damaged pickle raises what it likes
         raise UserError(f"student.start: {path}: not a checkpoint of MACE ({error})") from error
     kind = type(found).__name__
@@ -111,7 +108,7 @@ def shape_of(model: Any, path: Path) -> dict[str, Any]:
         **{name: told[name] for name in _AS_THEY_ARE},
         # one layer alone has a readout without a gate
         **{name: told[name] and told[name].__name__ for name in _BY_NAME},
-        **{name: told[name] and str(told[name]) for name in _BY_TEXT},
+        **{name: told[name] and str(told[name]) for name in IRREPS},
         "avg_num_neighbors": float(told["avg_num_neighbors"]),
         "atomic_inter_scale": float(told["atomic_inter_scale"].item()),
         "atomic_inter_shift": float(told["atomic_inter_shift"].item()),
@@ -130,9 +127,7 @@ def load(network: Any, model: Any, species: Sequence[int], path: Path) -> None:
     Raises:
         UserError: when the model does not know an element, or the package that made it had other constants.
     """
-    known = set(model.atomic_numbers.tolist())
-    if unknown := [chemical_symbols[z] for z in species if z not in known]:
-        raise UserError(f"student.start: {path} does not know {', '.join(unknown)}; allowed: leave it out")
+    check_known(str(path), model.atomic_numbers.tolist(), species)
     theirs, fixed = dict(model.named_buffers()), {name: own.clone() for name, own in network.named_buffers()}
     for name, own in fixed.items():
         other = theirs.get(name)

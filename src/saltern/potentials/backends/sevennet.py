@@ -20,8 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from saltern.config import StudentConfig
-from saltern.errors import UserError
-from saltern.potentials.backends.base import Peer, drawn, edges, keep_fixed
+from saltern.potentials.backends.base import Peer, check_known, drawn, edges, keep_fixed
 from saltern.potentials.graph import Graph
 
 STARTS = {"sevennet-0": const.SEVENNET_0_11Jul2024}
@@ -38,11 +37,9 @@ class Body(Peer):
         self, config: StudentConfig, species: Sequence[int], neighbours: float, seed: int, dtype: torch.dtype
     ) -> None:
         super().__init__()
-        if config.start not in (None, *STARTS):
-            raise UserError(f"student.start: {config.start} is not allowed; allowed: {', '.join(STARTS)}")
         start = SevenNetCheckpoint(STARTS[config.start]) if config.start else None
         shape = start.config if start else _shape(config, species, neighbours)
-        _check(config, shape, species)
+        check_known(config.start, shape[key.TYPE_MAP], species)
         with drawn(seed, dtype):
             # weights of older versions are in another order, which the package's own reader knows
             model = start.build_model() if start else build_E3_equivariant_model(shape)
@@ -96,10 +93,3 @@ def _shape(config: StudentConfig, species: Sequence[int], neighbours: float) -> 
         key.SHIFT: 0.0,
         key.SCALE: 1.0,
     }
-
-
-def _check(config: StudentConfig, shape: dict[str, Any], species: Sequence[int]) -> None:
-    """Refuse what a universal model cannot be."""
-    unknown = [chemical_symbols[z] for z in species if z not in shape[key.TYPE_MAP]]
-    if unknown:
-        raise UserError(f"student.start: {config.start} does not know {', '.join(unknown)}; allowed: leave it out")
