@@ -339,6 +339,18 @@ def test_what_is_published_must_be_there(
     )
 
 
+def test_what_is_published_must_have_frames_to_tell_errors_from(
+    demo: dict[str, Any], published: dict[str, Any], tmp_path: Path
+) -> None:
+    demo["levels"] = [published]
+    (tmp_path / "dataset/manifest.json").write_text('{"frames": {"train": 2, "test": 0}}')
+    (line,) = lines(demo)
+    assert line == (
+        f"my.yaml: levels.0.teacher.dataset: '{tmp_path / 'dataset'}' is not allowed; allowed: a release with test "
+        "frames; saltern dataset merge joins releases"
+    )
+
+
 def test_ions_cannot_teach_where_they_know_no_solvent(two: dict[str, Any]) -> None:
     two["levels"].append({**two["levels"][1], "name": "third", "teacher": {"level": "ions"}})
     (line,) = lines(two)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,8 +20,15 @@ def _file(path: str) -> str:
 
 
 def _release(path: str) -> str:
-    """A dataset release that is there."""
-    return str(Path(_file(str(Path(path, "manifest.json")))).parent)
+    """A dataset release that is there and has frames to tell errors from."""
+    manifest = Path(_file(str(Path(path, "manifest.json"))))
+    try:
+        tested = json.loads(manifest.read_text())["frames"]["test"]
+    except (ValueError, LookupError, TypeError):
+        return str(manifest.parent)  # what is wrong with it the first job says, which verifies it
+    if not tested:
+        raise PydanticCustomError("nothing_tested", "A release with test frames; saltern dataset merge joins releases")
+    return str(manifest.parent)
 
 
 class PublishedTeacher(Section):
