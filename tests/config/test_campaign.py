@@ -400,6 +400,21 @@ def test_what_settles_is_for_teachers_that_move_and_leaves_other_specifications_
     assert "levels.0.label.settled" in line
 
 
+def test_a_campaign_without_frames_to_test_is_told_before_anything_is_labelled(demo: dict[str, Any]) -> None:
+    demo["systems"] = [{"salt": "NaCl", "molality": [1, 2]}]
+    demo["levels"][0]["collect"] = {"test_fraction": 0}
+    (line,) = lines(demo)
+    assert line == (
+        "my.yaml: levels.0.collect.test_fraction: 0.0 is not allowed; allowed: above 0 where neither a system with "
+        "role: test nor collect.hold_out gives frames to tell errors from"
+    )
+    demo["systems"].append({"salt": "LiCl", "role": "test"})
+    campaign_from(demo, "my.yaml")
+    demo["systems"].pop()
+    demo["levels"][0]["collect"]["hold_out"] = [{"temperature": 300}]
+    campaign_from(demo, "my.yaml")
+
+
 def test_too_few_groups_for_the_splits_are_told_before_anything_is_labelled(demo: dict[str, Any]) -> None:
     demo["systems"] = [
         {"salt": "NaCl", "molality": [1, 2], "temperature": [300, 350]},

@@ -331,6 +331,7 @@ class Campaign(Section):
         found = [*self._name_clashes(), *self._wrong_teachers(), *self._wrong_starts(), *self._wrong_levels()]
         for index, level in enumerate(self.levels):
             found += [*_level_problems(index, level), *self._too_few_groups(index, level)]
+            found += self._nothing_tested(index, level)
         return found
 
     def _wrong_teachers(self) -> Iterator[Problem]:
@@ -390,6 +391,15 @@ class Campaign(Section):
             f"what makes {wanted} groups or more of the systems to train on, one for each split; it makes {len(groups)}"
         )
         return [Problem(f"levels.{index}.collect.split_by", by, allowed)]
+
+    def _nothing_tested(self, index: int, level: Level) -> list[Problem]:
+        """A level without a frame to tell errors from, which would end in an error when all is labelled and trained."""
+        collect = level.collect
+        held_out = any(system.role == "test" for system in self.systems_of(level).values()) or collect.hold_out
+        if level.published or held_out or collect.test_fraction:
+            return []
+        allowed = "above 0 where neither a system with role: test nor collect.hold_out gives frames to tell errors from"
+        return [Problem(f"levels.{index}.collect.test_fraction", collect.test_fraction, allowed)]
 
     def _name_clashes(self) -> list[Problem]:
         """Systems that would share files, and test systems that are also trained on."""
