@@ -9,6 +9,7 @@ import pytest
 from saltern.cli import main
 
 ROOT = Path(__file__).parents[2]
+COMPARED = '{"baseline": {}, "student": {}, "train": {"objective": "relative_entropy"}}'
 STARTED = '{"baseline": {}, "student": {}, "train": {"start_level": "cheap"}}'
 
 
@@ -49,6 +50,10 @@ def test_validate_tells_each_mistake_in_one_line_and_exits_with_2(
         (
             ["train", "nowhere", "x", "x.csv", "--member=0", "--start", f"--spec={STARTED}"],
             "--start: required with train.start_level: cheap; give its potential",
+        ),
+        (
+            ["train", "nowhere", "x", "x.csv", "--member=0", "--start=y", "--simulated", f"--spec={COMPARED}"],
+            "--simulated: required, with --start, with train.objective: relative_entropy",
         ),
     ],
 )

@@ -284,9 +284,68 @@ def test_a_spline_is_no_start_and_a_published_potential_is_one(two: dict[str, An
     two["levels"] = [{**two["levels"][0], **spline}, {**exact, **spline}]
     (line,) = lines(two)
     assert line.endswith("train.start_level: 'atoms' is not allowed; allowed: nothing with network: pair, which is "
-                         "fitted and not trained")  # fmt: skip
+                         "fitted and not trained, or objective: relative_entropy")  # fmt: skip
     two["levels"] = [published, exact]
     assert campaign_from(two, "my.yaml").levels[0].published
+
+
+def test_a_level_may_learn_from_what_another_has_simulated(two: dict[str, Any]) -> None:
+    """Of a committee every member has to have simulated, and all the systems that are trained on."""
+    first = two["levels"][1] | {"name": "first", "student": {"prior": "pair"}, "teacher": {"engine": "openmm"}}
+    first["simulate"] = {"replicas": 3, "driver": "each"}
+    compared = {"energy_weight": 0, "start_level": "first", "objective": "relative_entropy"}
+    second = {**first, "name": "second", "train": compared}
+
+    def told(**changes: Any) -> list[str]:
+        """Of a second level that is another, or of a first one."""
+        two["levels"] = [{**first, **changes.pop("above", {})}, {**second, **changes}]
+        try:
+            campaign_from(two, "my.yaml")
+        except UserError as error:
+            return [line.removeprefix("my.yaml: levels.1.") for line in error.lines]
+        return []
+
+    assert told() == []
+    assert told(student={"prior": "pair", "committee": 1}, above={"simulate": {}}) == []
+    where = "with objective: relative_entropy"
+    assert told(above={"simulate": {}}) == [
+        "train.start_level: 'first' is not allowed; allowed: a level with simulate.driver: each, or "
+        f"student.committee: 1, {where}"
+    ]
+    assert told(student={"prior": "pair", "committee": 4}, simulate={}) == [
+        f"student.committee: 4 is not allowed; allowed: at most 3, {where}, for first has no more to start from"
+    ]
+    assert told(train={**compared, "start_level": None}) == [
+        "train.start_level: None is not allowed; allowed: a level above this one: first"
+    ]
+    assert told(train={**compared, "energy_weight": 1.0})[-1] == (
+        "train.energy_weight: 1.0 is not allowed; allowed: 0 with objective: relative_entropy, to which labels have a "
+        "force only"
+    )
+    assert told(student={}, above={"student": {}}) == [
+        f"student.prior: 'none' is not allowed; allowed: pair, for {where} it is the splines that learn"
+    ]
+    elsewhere = told(above={"simulate": {**first["simulate"], "temperatures": [350]}})
+    only = "train.start_level: 'first' is not allowed; allowed: a level that simulates "
+    assert elsewhere
+    assert all(line.startswith(only) and line.endswith(f" at 298.15 K, {where}") for line in elsewhere)
+    spline = {"network": "pair", "committee": 1}
+    assert told(student=spline, above={"student": spline}) == [], "splines alone are moved, too"
+
+
+@pytest.mark.parametrize("objective", ["score", "relative_entropy"])
+def test_biased_frames_are_no_equilibrium(two: dict[str, Any], objective: str) -> None:
+    two["levels"][1]["student"] = {"prior": "pair"}
+    start = {"start_level": two["levels"][1]["name"]} if objective == "relative_entropy" else {}
+    biased = {"engine": "openmm", "bias": {"distance_A": 3.1, "depth_kT": 4}}
+    train = {"energy_weight": 0, "objective": objective, **start}
+    two["levels"].append({**two["levels"][1], "name": "third", "teacher": biased, "train": train})
+    two["levels"][1]["simulate"] = {"replicas": 3, "driver": "each"}
+    (line,) = lines(two)
+    assert line == (
+        f"my.yaml: levels.2.train.objective: {objective!r} is not allowed; allowed: forces; frames tell of equilibrium "
+        "where the teacher moves without a bias, and nowhere else"
+    )
 
 
 def test_what_others_have_learned_is_not_learned_again(two: dict[str, Any], published: dict[str, Any]) -> None:

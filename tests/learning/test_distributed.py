@@ -1,6 +1,7 @@
 """Several processes that share one training: the same numbers, and no process left behind by any kill."""
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from saltern.cli.launch import launch
@@ -19,8 +21,8 @@ from saltern.config import CollectConfig, StudentConfig, TrainConfig, TrainSpec,
 from saltern.config.stages import BaselineConfig
 from saltern.errors import UserError
 from saltern.frames import Frames
-from saltern.learning import train
-from saltern.store import collect_system, open_release, write_frames, write_release
+from saltern.learning import ALONE, train
+from saltern.store import collect_system, file_hash, open_release, read_frames, write_frames, write_release
 
 SPEC = TrainSpec(
     baseline=BaselineConfig(),
@@ -142,6 +144,58 @@ def test_two_processes_lose_patience_together(release: Path, tmp_path: Path) -> 
     subprocess.run([sys.executable, "-m", "saltern", *arguments(release, two, told)], check=True, timeout=120)
     assert curve(one)[-1]["ended"] == "not better in 2 validations"
     assert_same(two, one)
+
+
+@pytest.fixture(scope="module")
+def simulated(release: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainSpec, Path, Path]:
+    """What learns from simulations, the splines that it starts from, and looser crystals as these would make them."""
+    place = tmp_path_factory.mktemp("simulated")
+    student = StudentConfig(network="pair", r_max_A=4.0)
+    splines, start = SPEC.model_copy(update={"student": student}), place / "start.safetensors"
+    train(open_release(release), splines, 0, start, start.with_suffix(".csv"), "train")
+    (place / "trajectories").mkdir()
+    for name, repeats in (("small", 1), ("large", 2)):
+        frames = crystals(name, repeats, 15)
+        looser = frames.with_arrays(positions=1.03 * frames["positions"], cell=1.03 * frames["cell"])
+        about = {"id": name, "potentials": [file_hash(start)]}
+        write_frames(place / "trajectories" / f"{name}.h5", looser, about)
+    compared = {"objective": "relative_entropy", "energy_weight": 0.0, "stress_weight": 0.0, "start_level": "first"}
+    return splines.model_copy(update={"train": SPEC.train.model_copy(update=compared)}), start, place / "trajectories"
+
+
+def test_two_processes_compare_what_one_compares(
+    release: Path, simulated: tuple[TrainSpec, Path, Path], tmp_path: Path
+) -> None:
+    """Frames of the teacher, and of simulations, are divided; the splines move, and the file says by what."""
+    told, start, place = simulated
+    one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
+    files = sorted(place.glob("*.h5"))
+    train(open_release(release), told, 0, one, one.with_suffix(".csv"), "train", start=start, simulated=files)
+    command = [*arguments(release, two, told), f"--start={start}", "--simulated", str(place)]
+    subprocess.run([sys.executable, "-m", "saltern", *command], check=True, timeout=120)
+    assert_same(two, one)
+    moved = load_file(one)["pair.coefficients"] - load_file(start)["pair.coefficients"]
+    assert 1e-3 < float(moved.abs().max()) < 10
+    with safe_open(two, "pt") as file:
+        training = json.loads(file.metadata()["saltern"])["training"]
+    assert (training["start"], training["simulated"]) == (file_hash(start), [file_hash(path) for path in files])
+    assert training["unmoved"] == [], "nothing that was to be trained"
+
+
+def test_only_what_the_start_has_simulated_tells(
+    release: Path, simulated: tuple[TrainSpec, Path, Path], tmp_path: Path
+) -> None:
+    told, start, place = simulated
+    other = tmp_path / "other.h5"
+    write_frames(other, read_frames(place / "small.h5"), {"id": "small", "potentials": ["another"]})
+    output = tmp_path / "m.safetensors"
+    with pytest.raises(UserError, match=r"other\.h5: another potential than .*start\.safetensors drove this trajec"):
+        train(open_release(release), told, 0, output, output.with_suffix(".csv"), "train", ALONE, start, [other])
+    with pytest.raises(UserError, match="wants simulations of what is trained on; none of large at 300 K"):
+        train(
+            open_release(release), told, 0, output, output.with_suffix(".csv"), "train", ALONE, start,
+            [place / "small.h5"],
+        )  # fmt: skip
 
 
 def test_a_kill_of_any_process_ends_all_and_the_next_try_goes_on(release: Path, whole: Path, tmp_path: Path) -> None:

@@ -198,11 +198,31 @@ def another_student_of_the_same_labels(run: Run, results: Path) -> None:
     states = {path.stem for path in (results / "pairs/properties").iterdir()}
     assert {path.stem for path in (results / "pairs/trajectories/g0000/r0000").glob("*.h5")} == states
     assert len(states) == 2
+    what_one_has_simulated_moves_the_next(run, results, campaign)
     free = {"salt": "NaCl", "molality": 1.2, "temperature": 300, "solvent_molecules": 48, "role": "simulate"}
     campaign["systems"].append({**free, "levels": ["pairs"], "permittivity": 72})
     (results.parents[1] / "pairs.yaml").write_text(yaml.safe_dump(campaign))
     alone = dict.fromkeys(("compose", "systems", "sample", "simulate", "audit", "report", "all"), 1) | {"observe": 2}
     assert planned(run("--dry-run", configfile="pairs.yaml")) == alone, "no label, and nothing simulated again"
+
+
+def what_one_has_simulated_moves_the_next(run: Run, results: Path, campaign: dict[str, Any]) -> None:
+    """A third level takes the splines of the second and what these simulated, which is not made again."""
+    pairs = campaign["levels"][1]
+    compared = {**pairs["train"], "objective": "relative_entropy", "start_level": "pairs"}
+    levels = [*campaign["levels"], {**pairs, "name": "nearer", "train": compared}]
+    (results.parents[1] / "nearer.yaml").write_text(yaml.safe_dump({**campaign, "levels": levels}))
+    wanted = "results/ions-tiny/nearer/potentials/m0000.safetensors"
+    assert planned(run("--dry-run", wanted, configfile="nearer.yaml")) == {"release": 1, "train": 1}
+    done = run(wanted, configfile="nearer.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, second = (results / level / "potentials/m0000.safetensors" for level in ("pairs", "nearer"))
+    with safe_open(first, "pt") as old, safe_open(second, "pt") as new:
+        training = json.loads(new.metadata()["saltern"])["training"]
+        moved = new.get_tensor("pair.coefficients") - old.get_tensor("pair.coefficients")
+    shown = sorted((results / "pairs/trajectories/g0000/r0000").glob("*.h5"))
+    assert (training["start"], training["simulated"]) == (file_hash(first), [file_hash(file) for file in shown])
+    assert 1e-5 < float(moved.abs().max()) < 1
 
 
 def what_was_learned_is_simulated_elsewhere(run: Run, results: Path) -> None:

@@ -259,6 +259,22 @@ def starting(wildcards):
     return files[LEVELS[wildcards.level].members()[wildcards.member] % len(files)]
 
 
+def simulated(wildcards):
+    """What the potential that the training of a job's member starts from has simulated, where that is learned from."""
+    level = LEVELS[wildcards.level]
+    above = CAMPAIGN.starting(level)
+    if above is None or not level.train.compares:
+        return []
+    own = level.members()[wildcards.member]
+    return expand(
+        "results/{campaign}/{level}/trajectories/{group}/{chunk}",
+        campaign=wildcards.campaign,
+        level=above.name,
+        group=groups(above.name),
+        chunk=[chunk for chunk, driver in above.drivers().items() if driver == own],
+    )
+
+
 def universal(wildcards):
     """The file of another package that the training of a job's level starts from, where there is one."""
     return [file for file in [LEVELS[wildcards.level].student.checkpoint] if file]

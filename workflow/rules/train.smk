@@ -3,6 +3,7 @@ rule train:
     input:
         dataset="results/{campaign}/{level}/dataset",
         start=starting,
+        simulated=simulated,
         universal=universal,
     output:
         potential="results/{campaign}/{level}/potentials/{member}.safetensors",
@@ -36,7 +37,8 @@ rule train:
         spec=spec("train"),
     shell:
         "saltern train {input.dataset} {output.potential} {output.curve} --member {params.number}"
-        " --processes {resources.tasks} --start {input.start:q} --spec {params.spec:q} 2>&1 | tee {log}"
+        " --processes {resources.tasks} --start {input.start:q}"
+        " --simulated {input.simulated:q} --spec {params.spec:q} 2>&1 | tee {log}"
 
 
 rule evaluate:

@@ -36,6 +36,14 @@ def add_to(commands: Any) -> None:
         help="a potential of the same student and baseline, from whose weights it starts; without it from random ones",
     )
     train.add_argument(
+        "--simulated",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="DIR",
+        help="directories of trajectories that the potential of --start drove, for train.objective: relative_entropy",
+    )
+    train.add_argument(
         "--processes",
         type=int,
         default=1,
@@ -121,10 +129,13 @@ def _train(options: argparse.Namespace) -> None:
     require(spec.student.network)
     if spec.train.start_level and not options.start:
         raise UserError(f"--start: required with train.start_level: {spec.train.start_level}; give its potential")
+    if spec.train.compares and not (options.start and options.simulated):
+        raise UserError("--simulated: required, with --start, with train.objective: relative_entropy")
     if options.processes > 1 and not options.rendezvous:
         files = [str(path) for path in (options.release, options.output, options.curve)]
         told = [f"--member={options.member}", f"--processes={options.processes}", f"--spec={options.spec}"]
         told += [f"--start={options.start}"] if options.start else []
+        told += ["--simulated", *map(str, options.simulated)] if options.simulated else []
         sys.exit(launch([sys.executable, "-m", "saltern", "train", *files, *told], options.processes, options.output))
     _train_here(options, spec)
 
@@ -143,7 +154,8 @@ def _train_here(options: argparse.Namespace, spec: TrainSpec) -> None:
     try:
         with together as group:
             release, files = open_release(options.release), (options.output, options.curve)
-            train(release, spec, options.member, *files, what, group, options.start)
+            trajectories = [file for place in options.simulated for file in sorted(place.glob("*.h5"))]
+            train(release, spec, options.member, *files, what, group, options.start, trajectories)
     except LostProcessError as error:
         sys.exit(f"saltern: {what}: {error}")
 

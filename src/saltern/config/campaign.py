@@ -355,9 +355,20 @@ class Campaign(Section):
             wanted, above = level.train.start_level, {other.name: other for other in self.levels[:index]}
             if wanted in above:
                 yield from _start_problems(f"levels.{index}", level, above[wanted])
-            elif wanted is not None:
+                yield from self._not_simulated(f"levels.{index}", level, above[wanted])
+            elif wanted is not None or level.train.compares:
                 names = " or ".join(above) or "none here"
                 yield Problem(f"levels.{index}.train.start_level", wanted, f"a level above this one: {names}")
+
+    def _not_simulated(self, at: str, level: Level, source: Level) -> Iterator[Problem]:
+        """Systems whose liquid a level would compare, and which the level that it starts from does not simulate."""
+        there = self.systems_of(source)
+        for name, system in self.systems_of(level).items():
+            if not (level.train.compares and system.labelled) or level.published:
+                continue
+            if name not in there or system.temperature not in source.states(system).values():
+                allowed = f"a level that simulates {name} at {system.temperature:g} K, with objective: relative_entropy"
+                yield Problem(f"{at}.train.start_level", source.name, allowed)
 
     def _wrong_levels(self) -> Iterator[Problem]:
         """Systems of levels that are none or leave nothing of them, and levels without a system."""
@@ -489,8 +500,10 @@ def _level_problems(index: int, level: Level) -> list[Problem]:
 def _start_problems(at: str, level: Level, source: Level) -> Iterator[Problem]:
     """What keeps a training from starting with the potentials of another level."""
     name = source.name
-    if level.student.network == "pair":
-        allowed = "nothing with network: pair, which is fitted and not trained"
+    if level.train.compares:
+        yield from _compared_problems(at, level, source)
+    elif level.student.network == "pair":
+        allowed = "nothing with network: pair, which is fitted and not trained, or objective: relative_entropy"
         yield Problem(f"{at}.train.start_level", name, allowed)
     if level.student.start:
         yield Problem(f"{at}.student.start", level.student.start, f"nothing with train.start_level: {name}")
@@ -505,6 +518,17 @@ def _start_problems(at: str, level: Level, source: Level) -> Iterator[Problem]:
     if level.train.precision != source.train.precision:
         allowed = f"{source.train.precision}, as at {name}, where train.start_level starts"
         yield Problem(f"{at}.train.precision", level.train.precision, allowed)
+
+
+def _compared_problems(at: str, level: Level, source: Level) -> Iterator[Problem]:
+    """What keeps every member from being compared with what itself has simulated at another level."""
+    name, members = source.name, len(source.members())
+    if len(level.members()) > members:
+        allowed = f"at most {members}, with objective: relative_entropy, for {name} has no more to start from"
+        yield Problem(f"{at}.student.committee", level.student.committee, allowed)
+    elif len(level.members()) > 1 and source.simulate.driver == "first":
+        allowed = "a level with simulate.driver: each, or student.committee: 1, with objective: relative_entropy"
+        yield Problem(f"{at}.train.start_level", name, allowed)
 
 
 def _silent_sections(at: str, level: Level) -> Iterator[Problem]:
@@ -532,11 +556,14 @@ def _student_problems(at: str, level: Level) -> list[Problem]:
         found.append(Problem(f"{at}.student.start", student.start, missing))
     if train.objective == "forces":
         return found
-    if not level.moving and not level.published:
-        allowed = "forces; frames tell of equilibrium where the teacher moves, and nowhere else"
+    if (not level.moving and not level.published) or getattr(level.teacher, "bias", None):
+        allowed = "forces; frames tell of equilibrium where the teacher moves without a bias, and nowhere else"
         found.append(Problem(f"{at}.train.objective", train.objective, allowed))
+    if train.compares and "pair" not in (student.network, student.prior):
+        allowed = "pair, for with objective: relative_entropy it is the splines that learn"
+        found.append(Problem(f"{at}.student.prior", student.prior, allowed))
     for name in ("energy_weight", "stress_weight"):
         if weight := getattr(train, name):
-            allowed = "0 with objective: score, for displacements have a force only"
+            allowed = f"0 with objective: {train.objective}, to which labels have a force only"
             found.append(Problem(f"{at}.train.{name}", weight, allowed))
     return found

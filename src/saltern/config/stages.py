@@ -352,11 +352,14 @@ class TrainConfig(Section):
     """Weight of the squared error of the energy per atom (eV²)."""
     stress_weight: float = Field(0.0, ge=0)
     """Weight of the squared stress error (eV/Å³)²."""
-    objective: Literal["forces", "score"] = "forces"
-    """What the network's forces are held against. `forces`: the labels; `score`: displacements of the positions by
-    `noise_A`, which on average point to where frames are more likely, so that positions alone give a potential of mean
-    force. The frames must be samples of the teacher's equilibrium, so it needs a teacher that moves, and energy_weight
-    and stress_weight are 0."""
+    objective: Literal["forces", "score", "relative_entropy"] = "forces"
+    """What is learned from. `forces`: the labels; `score`: displacements of the positions by `noise_A`, which on
+    average point to where frames are more likely, so that positions alone give a potential of mean force.
+    `relative_entropy`: the distances of ions, held against those in the simulations of `start_level`; the splines of
+    `network: pair` or `prior: pair` take one step towards the teacher's g(r), as far as its frames are sure of it and
+    its forces allow, and the network above them stays. Epochs and rates then say nothing. Either needs frames that are
+    samples of the teacher's equilibrium, so a teacher that moves and without a bias, and energy_weight and
+    stress_weight are 0."""
     noise_A: float = Field(0.1, gt=0, le=1)
     """Standard deviation of those displacements (Å). Structure that is finer is smoothed away; noise of the labels is
     the thermal energy divided by this, 0.26 eV/Å at 300 K and 0.1 Å, about that of the solvent's forces."""
@@ -373,6 +376,11 @@ class TrainConfig(Section):
     """`auto` takes a GPU where there is one."""
     seed: int = Field(0, ge=0)
     """Seed of member 0; member n uses seed + n."""
+
+    @property
+    def compares(self) -> bool:
+        """Whether it learns from what simulations with the potentials of `start_level` show."""
+        return self.objective == "relative_entropy"
 
 
 class SimulateConfig(Section):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from saltern.config import TrainSpec
 from saltern.errors import UserError
+from saltern.frames import Frames
 from saltern.potentials import element_charges
 from saltern.store import FrameReader, Release
 
@@ -27,8 +29,16 @@ def check(frames: FrameReader, validation: FrameReader, spec: TrainSpec, where: 
     if spec.train.energy_weight and not _known(frames, "energy"):
         allowed = "needs energies of all labels; a mean force has none, so train.energy_weight: 0"
         raise UserError(f"{where}: train.energy_weight: {spec.train.energy_weight:g} {allowed}")
+    if spec.train.objective != "forces" and any(f["bias_energy"].any() for f in _biases(frames)):
+        allowed = "is not allowed; allowed: forces, for a bias moved some of these frames, which are no equilibrium"
+        raise UserError(f"{where}: train.objective: {spec.train.objective} {allowed}")
     if spec.train.stress_weight and not _known(frames, "stress"):
         raise UserError(f"{where}: train.stress_weight: {spec.train.stress_weight:g} needs stresses of all labels")
+
+
+def _biases(reader: FrameReader) -> Iterator[Frames]:
+    """The energies of the bias that moved each frame, where there was one."""
+    return reader.batches(names=["bias_energy"]) if reader.has("bias_energy") else iter(())
 
 
 def elements(reader: FrameReader) -> list[int]:

@@ -19,6 +19,7 @@ from saltern.learning.loss import errors_of, fit_shifts, loss_of
 from saltern.learning.muon import Muon
 from saltern.learning.noise import Noise
 from saltern.learning.pairs import fit_pairs
+from saltern.learning.relative_entropy import towards_liquid
 from saltern.learning.resampling import drawn, trajectories, units
 from saltern.learning.start import Start, start_from
 from saltern.learning.stopping import Best
@@ -53,6 +54,7 @@ def train(
     what: str,
     group: Group = ALONE,
     start: Path | None = None,
+    simulated: Sequence[Path] = (),
 ) -> None:
     """Train one committee member: a learning rate that rises and falls to zero along a cosine, averaged weights.
 
@@ -75,18 +77,22 @@ def train(
         group: the processes that share this training; each of them calls this.
         start: a potential to start from instead of random weights. Splines beneath its network stay, and walls begin
             where neither its frames nor these reach.
+        simulated: files of trajectories that `start` drove, with objective: relative_entropy. Then its splines make one
+            step towards the teacher's liquid and nothing else is trained.
 
     Raises:
         UserError: when there is nothing to train on, validation frames are needed or hold an element that training
-            frames do not, stresses are asked for that were not labelled, or `start` is another kind of potential.
+            frames do not, stresses are asked for that were not labelled, `start` is another kind of potential, or
+            `simulated` lacks something that is trained on.
         LostProcessError: when another process of the group has ended.
     """
     frames, validation = release.reader("train"), release.reader("validation")
     check(frames, validation, spec, release.directory)
-    origin = start_from(start, spec, elements(frames), chosen_device(spec.train.device)) if start else None
-    run = _Training(frames, validation, spec, member, group, origin)
+    device = chosen_device(spec.train.device)
+    origin = start_from(start, spec, elements(frames), device, simulated) if start else None
+    run = _Training(frames, validation, spec, member, group, origin, what)
     question = (release.manifest["root_hash"], spec.model_dump_json(exclude=OF_GROUP), str(member))
-    identity = text_hash(*question, *([origin.hash] if origin else []))
+    identity = text_hash(*question, *([origin.hash, *origin.hashes] if origin else []))
     checkpoint = output.with_suffix(".checkpoint")
     kept = run.resume(checkpoint, identity)
     remaining = range(run.epoch, run.epochs)
@@ -107,6 +113,7 @@ def train(
         weights = spec.student.checkpoint
         started = origin.hash if origin else weights and file_hash(Path(weights))
         told |= {"start": started} if started else {}
+        told |= {"simulated": list(origin.hashes)} if origin and origin.hashes else {}
         about = {
             "baseline": spec.baseline.kind,
             "closest": run.closest(),
@@ -151,6 +158,7 @@ class _Training:
         member: int,
         group: Group,
         start: Start | None = None,
+        what: str = "train",
     ) -> None:
         self.config, self.group = spec.train, group
         dtype = getattr(torch, spec.train.precision)
@@ -162,22 +170,25 @@ class _Training:
         self.data, self.validation = (
             Examples(reader, *arguments, noise, spec.baseline.permittivity) for reader in (frames, validation)
         )
-        self.start, self.losses = start, list[float]()
+        self.start = start
         if start:
             self.network = start.network
+            self.losses = self._compare(start, frames, what) if self.config.compares else []
         else:
             self.network = Network(
                 spec.student, species, shifts=[0.0] * len(species), seed=seed, dtype=dtype,
                 scale=self.data.scale, neighbours=self.data.neighbours,
             ).to(self.device)  # fmt: skip
             self.losses = self._fit_pairs(frames, spec.student.r_max_A, member)
-        self.epochs = 1 if self.network.closed else self.config.epochs
+        # nothing is left to train
+        self.closed = self.network.closed or self.config.compares
+        self.epochs = 1 if self.closed else self.config.epochs
         fit_shifts(self.network, self.data, self.device, group)
         self.first = [weight.detach().clone() for weight in self.network.parameters()]
         self.average = [weight.clone() for weight in self.first]
         self.optimisers = optimisers(self.network, self.config)
         self.sizes = self.data.composition.sum(axis=1)
-        stepped = 0 if self.network.closed else len(self.data)
+        stepped = 0 if self.closed else len(self.data)
         self.batches = ShuffledShare(stepped, self.config.batch, seed, group, self.sizes.tolist())
         self.epoch, self.step, self.done = 0, 0, 0
         self.best = Best(self.config)
@@ -199,6 +210,19 @@ class _Training:
         network.pair.load_state_dict(pair.state_dict())
         network.scale = float(np.sqrt(left)) or 1.0
         return [self.config.force_weight * left] if network.closed else []
+
+    def _compare(self, start: Start, frames: FrameReader, what: str) -> list[float]:
+        """Move the splines towards the teacher's liquid; what that takes off the relative entropy, with a minus."""
+        step = towards_liquid(self.network, self.data, frames, start.simulated, self.group)
+        splines = self.network.pair
+        if splines is not None:
+            splines.coefficients += step.change.view_as(splines.coefficients).to(splines.coefficients)
+        if not self.group.rank:
+            say(
+                f"{what}: splines move by up to {1000 * float(step.change.abs().max()):.2g} meV; independent frames: "
+                f"teacher {step.taught:.0f}, simulations {step.simulated:.0f}, forces {step.heard:.0f}"
+            )
+        return [-step.entropy]
 
     @property
     def steps(self) -> int:
@@ -235,7 +259,7 @@ class _Training:
         return [turned(e, self.seed, self.epoch, number) for e, number in zip(mine, numbers, strict=True)]
 
     def _learning_rate(self) -> float:
-        if self.network.closed:
+        if self.closed:
             return 0.0
         done = self.step / self.steps
         rise = min(1.0, (self.step + 1) / (WARM_UP * self.steps))
@@ -288,7 +312,9 @@ class _Training:
         return network
 
     def unmoved(self) -> list[str]:
-        """Names of the weights that are kept as they were at the beginning, to rounding."""
+        """Names of the weights that are kept as they were at the beginning, to rounding, though they were trained."""
+        if self.closed:
+            return []
         kept = zip(self.network.named_parameters(), self.first, self.best.weights or self.average, strict=True)
         # the readout of a spline has no feature, and so nothing that could move
         moving = [(name, first, last) for (name, _), first, last in kept if first.numel()]

@@ -15,7 +15,7 @@ from saltern.config import StudentConfig
 from saltern.potentials.draw import Draw
 from saltern.potentials.geometry import geometry
 from saltern.potentials.graph import Graph
-from saltern.potentials.radial.spline import knots, slopes
+from saltern.potentials.radial.spline import interpolation, knots, slopes
 
 
 class PairSpline(nn.Module):
@@ -50,6 +50,17 @@ class PairSpline(nn.Module):
         energies = (near.index_select(0, row) * place.factors).sum(1).double()
         system = graph.system_index.index_select(0, graph.first)
         return energies.new_zeros(graph.systems).index_add(0, system, energies)
+
+    def sums(self, vectors: Tensor, first: Tensor, second: Tensor, species: Tensor) -> Tensor:
+        """What each coefficient gives to the energy of one system, (coefficient,), eV per eV; as `force_rows`."""
+        count = self.coefficients.shape[1]
+        place = interpolation(vectors.double().square().sum(1).sqrt(), self.cutoff)
+        knot = place.knots.unsqueeze(1) + torch.arange(4)
+        column = self._kind(species, first, second).unsqueeze(1) * count + knot
+        factors = torch.where(knot < count, place.factors, 0.0)
+        # what is beyond the last coefficient is zero, wherever it is added
+        target = column.clamp(max=self.coefficients.numel() - 1).flatten()
+        return factors.new_zeros(self.coefficients.numel()).index_add_(0, target, factors.flatten())
 
     def force_rows(self, vectors: Tensor, first: Tensor, second: Tensor, species: Tensor) -> Tensor:
         """What each coefficient gives to the forces of one system, (3 · atom, coefficient) in eV/Å per eV.
