@@ -119,7 +119,7 @@ class _Sums:
 def towards_liquid(
     network: Network, data: Examples, frames: FrameReader, simulated: Mapping[State, Sequence[Frames]], group: Group
 ) -> Step:
-    """The step of a network's splines towards the liquid of its teacher.
+    """Move a network's splines one step towards the liquid of its teacher.
 
     Args:
         network: with splines.
@@ -128,20 +128,26 @@ def towards_liquid(
         simulated: trajectories of `COMPARED` that the network drove, by system and temperature.
         group: the processes that share the work.
 
+    Returns:
+        What they moved by.
+
     Raises:
         UserError: when there are no splines, or frames of the teacher are of a state that was not simulated.
         LostProcessError: when another process of the group has ended.
     """
-    pair = network.pair
-    if pair is None:
+    if network.pair is None:
         raise UserError("train.objective: relative_entropy wants student.prior: pair, for it is the splines that learn")
     states, unit = _states(frames)
     if missing := sorted(set(states) - set(simulated)):
         told = ", ".join(f"{name} at {kelvin:g} K" for name, kelvin in missing)
         raise UserError(f"train.objective: relative_entropy wants simulations of what is trained on; none of {told}")
+    # those of the network may be on a GPU, where none of this would be quicker
+    pair = PairSpline(network.pair.cutoff, len(network.species))
     teacher, forces = _of_teacher(pair, data, states, unit, group)
     student = {state: _of_simulation(pair, network.species, simulated[state], group) for state in teacher}
-    return _step(pair, teacher, student, forces, data.scale**2)
+    step = _step(pair, teacher, student, forces, data.scale**2)
+    network.pair.coefficients += step.change.view_as(pair.coefficients).to(network.pair.coefficients)
+    return step
 
 
 def _states(frames: FrameReader) -> tuple[list[State], Array]:

@@ -214,9 +214,6 @@ class _Training:
     def _compare(self, start: Start, frames: FrameReader, what: str) -> list[float]:
         """Move the splines towards the teacher's liquid; what that takes off the relative entropy, with a minus."""
         step = towards_liquid(self.network, self.data, frames, start.simulated, self.group)
-        splines = self.network.pair
-        if splines is not None:
-            splines.coefficients += step.change.view_as(splines.coefficients).to(splines.coefficients)
         if not self.group.rank:
             say(
                 f"{what}: splines move by up to {1000 * float(step.change.abs().max()):.2g} meV; independent frames: "
