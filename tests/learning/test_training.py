@@ -474,6 +474,17 @@ def test_training_starts_from_what_another_potential_has_learned(prior: str, rel
     assert "start" not in header(first)["training"]
 
 
+def test_frames_that_a_bias_moved_are_no_equilibrium(release: Release, tmp_path: Path) -> None:
+    """Their forces are those without it, their positions are not."""
+    frames = salt_melt(20)
+    biased = release_of(frames.with_arrays(bias_energy=np.full(20, -0.1)), tmp_path / "biased")
+    told = spec(objective="score", energy_weight=0.0)
+    potential_of(release, told, tmp_path / "plain.safetensors")
+    potential_of(biased, spec(energy_weight=0.0), tmp_path / "forces.safetensors")
+    with pytest.raises(UserError, match=r"train\.objective: score is not allowed; allowed: forces, for a bias moved"):
+        potential_of(biased, told, tmp_path / "score.safetensors")
+
+
 def test_energies_of_free_atoms_and_walls_are_those_of_both_trainings(release: Release, tmp_path: Path) -> None:
     """Another level of theory has another zero; and a network knows distances that only its first frames had."""
     first = potential_of(release, spec(), tmp_path / "first.safetensors")

@@ -362,11 +362,12 @@ class Campaign(Section):
 
     def _not_simulated(self, at: str, level: Level, source: Level) -> Iterator[Problem]:
         """Systems whose liquid a level would compare, and which the level that it starts from does not simulate."""
+        if not level.train.compares or level.published:
+            return
         there = self.systems_of(source)
         for name, system in self.systems_of(level).items():
-            if not (level.train.compares and system.labelled) or level.published:
-                continue
-            if name not in there or system.temperature not in source.states(system).values():
+            shown = name in there and system.temperature in source.states(system).values()
+            if system.labelled and not shown:
                 allowed = f"a level that simulates {name} at {system.temperature:g} K, with objective: relative_entropy"
                 yield Problem(f"{at}.train.start_level", source.name, allowed)
 

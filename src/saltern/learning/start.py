@@ -77,11 +77,16 @@ def start_from(
         if own != other:
             raise UserError(f"{path}: {what}: {own} is not allowed; allowed: {other}, as this potential was trained")
     own = file_hash(path)
+    return Start(network, about["closest"], own, _driven(simulated, own, path), tuple(map(file_hash, simulated)))
+
+
+def _driven(files: Sequence[Path], potential: str, path: Path) -> dict[State, list[Frames]]:
+    """The trajectories that the potential of a hash drove, by system and temperature."""
     found: dict[State, list[Frames]] = {}
-    for file in simulated:
-        about_file = read_metadata(file)
-        if about_file["potentials"][0] != own:
+    for file in files:
+        about = read_metadata(file)
+        if about.get("potentials", [None])[0] != potential:
             raise UserError(f"{file}: another potential than {path} drove this trajectory")
         for frames in read_trajectories(file, COMPARED):
-            found.setdefault((about_file["id"], float(frames["temperature"][0])), []).append(frames)
-    return Start(network, about["closest"], own, found, tuple(file_hash(file) for file in simulated))
+            found.setdefault((about["id"], float(frames["temperature"][0])), []).append(frames)
+    return found
