@@ -357,8 +357,8 @@ class TrainConfig(Section):
     average point to where frames are more likely, so that positions alone give a potential of mean force.
     `relative_entropy`: the distances of ions, held against those in the simulations of `start_level`; the splines of
     `network: pair` or `prior: pair` take one step towards the teacher's g(r), as far as its frames are sure of it and
-    its forces allow, and the network above them stays. Epochs and rates then say nothing. Either needs frames that are
-    samples of the teacher's equilibrium, so a teacher that moves and without a bias, and energy_weight and
+    its forces allow, and the network above them stays. Epochs and rates then say nothing. These two need frames that
+    are samples of the teacher's equilibrium, so a teacher that moves and without a bias, and energy_weight and
     stress_weight are 0."""
     noise_A: float = Field(0.1, gt=0, le=1)
     """Standard deviation of those displacements (Å). Structure that is finer is smoothed away; noise of the labels is

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from saltern.config import TrainSpec
 from saltern.errors import UserError
-from saltern.frames import Frames
 from saltern.potentials import element_charges
 from saltern.store import FrameReader, Release
 
@@ -29,16 +27,11 @@ def check(frames: FrameReader, validation: FrameReader, spec: TrainSpec, where: 
     if spec.train.energy_weight and not _known(frames, "energy"):
         allowed = "needs energies of all labels; a mean force has none, so train.energy_weight: 0"
         raise UserError(f"{where}: train.energy_weight: {spec.train.energy_weight:g} {allowed}")
-    if spec.train.objective != "forces" and any(f["bias_energy"].any() for f in _biases(frames)):
+    if spec.train.objective != "forces" and _biased(frames):
         allowed = "is not allowed; allowed: forces, for a bias moved some of these frames, which are no equilibrium"
         raise UserError(f"{where}: train.objective: {spec.train.objective} {allowed}")
     if spec.train.stress_weight and not _known(frames, "stress"):
         raise UserError(f"{where}: train.stress_weight: {spec.train.stress_weight:g} needs stresses of all labels")
-
-
-def _biases(reader: FrameReader) -> Iterator[Frames]:
-    """The energies of the bias that moved each frame, where there was one."""
-    return reader.batches(names=["bias_energy"]) if reader.has("bias_energy") else iter(())
 
 
 def elements(reader: FrameReader) -> list[int]:
@@ -50,6 +43,12 @@ def elements(reader: FrameReader) -> list[int]:
 def _known(reader: FrameReader, name: str) -> bool:
     """Whether every frame has a quantity."""
     return reader.has(name) and all(np.isfinite(f[name]).all() for f in reader.batches(names=[name]))
+
+
+def _biased(reader: FrameReader) -> bool:
+    """Whether a bias moved any frame."""
+    name = "bias_energy"
+    return reader.has(name) and any(f[name].any() for f in reader.batches(names=[name]))
 
 
 def charges(reader: FrameReader) -> dict[str, float | None]:

@@ -28,7 +28,7 @@ from saltern.errors import UserError
 from saltern.frames import Array, Frames
 from saltern.learning.dataset import Examples
 from saltern.learning.group import Group
-from saltern.learning.resampling import names, units
+from saltern.learning.resampling import trajectories, units
 from saltern.observables import pooled
 from saltern.potentials import Batch, NeighbourList, Network, PairSpline
 from saltern.store import FrameReader
@@ -137,26 +137,23 @@ def towards_liquid(
     """
     if network.pair is None:
         raise UserError("train.objective: relative_entropy wants student.prior: pair, for it is the splines that learn")
-    states, unit = _states(frames)
+    states = _states(frames)
     if missing := sorted(set(states) - set(simulated)):
         told = ", ".join(f"{name} at {kelvin:g} K" for name, kelvin in missing)
         raise UserError(f"train.objective: relative_entropy wants simulations of what is trained on; none of {told}")
     # those of the network may be on a GPU, where none of this would be quicker
     pair = PairSpline(network.pair.cutoff, len(network.species))
-    teacher, forces = _of_teacher(pair, data, states, unit, group)
+    teacher, forces = _of_teacher(pair, data, states, units(trajectories(frames)), group)
     student = {state: _of_simulation(pair, network.species, simulated[state], group) for state in teacher}
     step = _step(pair, teacher, student, forces, data.scale**2)
     network.pair.coefficients += step.change.view_as(pair.coefficients).to(network.pair.coefficients)
     return step
 
 
-def _states(frames: FrameReader) -> tuple[list[State], Array]:
-    """The state of every frame, and the number of the trajectory, or block of one, that it belongs to."""
-    found, trajectories = list[State](), list[Array]()
-    for part in frames.batches(names=["system", "trajectory", "temperature"]):
-        found += zip(part["system"].tolist(), part["temperature"].tolist(), strict=True)
-        trajectories.append(names(part["system"], part["trajectory"]))
-    return found, units(np.concatenate(trajectories))
+def _states(frames: FrameReader) -> list[State]:
+    """The state of every frame."""
+    parts = frames.batches(names=["system", "temperature"])
+    return [state for f in parts for state in zip(f["system"].tolist(), f["temperature"].tolist(), strict=True)]
 
 
 def _of_teacher(
@@ -177,10 +174,10 @@ def _of_teacher(
     return {state: sums.over(group) for state, sums in teacher.items()}, forces.over(group)
 
 
-def _of_simulation(pair: PairSpline, species: Sequence[int], trajectories: Sequence[Frames], group: Group) -> _Sums:
+def _of_simulation(pair: PairSpline, species: Sequence[int], replicas: Sequence[Frames], group: Group) -> _Sums:
     """Sums over simulated frames."""
-    every = -(-sum(len(frames) for frames in trajectories) // MOST_FRAMES)
-    frames = Frames.concatenate([own.select(range(every - 1, len(own), every)) for own in trajectories])
+    every = -(-sum(map(len, replicas)) // MOST_FRAMES)
+    frames = Frames.concatenate([own.select(range(every - 1, len(own), every)) for own in replicas])
     blocks = units(frames["trajectory"])
     sums = _Sums(int(blocks.max()) + 1, pair.coefficients.numel())
     neighbours = NeighbourList(pair.cutoff, skin=0.0)

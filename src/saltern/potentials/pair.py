@@ -15,7 +15,7 @@ from saltern.config import StudentConfig
 from saltern.potentials.draw import Draw
 from saltern.potentials.geometry import geometry
 from saltern.potentials.graph import Graph
-from saltern.potentials.radial.spline import interpolation, knots, slopes
+from saltern.potentials.radial.spline import Interpolation, interpolation, knots, slopes
 
 
 class PairSpline(nn.Module):
@@ -53,14 +53,11 @@ class PairSpline(nn.Module):
 
     def sums(self, vectors: Tensor, first: Tensor, second: Tensor, species: Tensor) -> Tensor:
         """What each coefficient gives to the energy of one system, (coefficient,), eV per eV; as `force_rows`."""
-        count = self.coefficients.shape[1]
         place = interpolation(vectors.double().square().sum(1).sqrt(), self.cutoff)
-        knot = place.knots.unsqueeze(1) + torch.arange(4)
-        column = self._kind(species, first, second).unsqueeze(1) * count + knot
-        factors = torch.where(knot < count, place.factors, 0.0)
+        column, factors = self._columns(place, self._kind(species, first, second))
+        sums = factors.new_zeros(self.coefficients.numel())
         # what is beyond the last coefficient is zero, wherever it is added
-        target = column.clamp(max=self.coefficients.numel() - 1).flatten()
-        return factors.new_zeros(self.coefficients.numel()).index_add_(0, target, factors.flatten())
+        return sums.index_add_(0, column.clamp(max=len(sums) - 1).flatten(), factors.flatten())
 
     def force_rows(self, vectors: Tensor, first: Tensor, second: Tensor, species: Tensor) -> Tensor:
         """What each coefficient gives to the forces of one system, (3 · atom, coefficient) in eV/Å per eV.
@@ -73,10 +70,7 @@ class PairSpline(nn.Module):
         """
         count = self.coefficients.numel()
         distances = vectors.double().square().sum(1).sqrt()
-        place = slopes(distances, self.cutoff)
-        knot = place.knots.unsqueeze(1) + torch.arange(4)
-        column = self._kind(species, first, second).unsqueeze(1) * self.coefficients.shape[1] + knot
-        factors = torch.where(knot < self.coefficients.shape[1], place.factors, 0.0)
+        column, factors = self._columns(slopes(distances, self.cutoff), self._kind(species, first, second))
         pull = factors.unsqueeze(2) * (vectors.double() / distances.unsqueeze(1)).unsqueeze(1)
         rows = pull.new_zeros(len(species) * count, 3)
         for atoms, sign in ((first, 1), (second, -1)):
@@ -90,6 +84,12 @@ class PairSpline(nn.Module):
         free = self.coefficients.shape[1]
         unit = torch.eye(free + 2, dtype=torch.float64)
         return (unit[:-2] - 2 * unit[1:-1] + unit[2:])[:, :free] / self.step**2
+
+    def _columns(self, place: Interpolation, kind: Tensor) -> tuple[Tensor, Tensor]:
+        """The coefficients (pair, 4) that each pair touches, and their factors, zero beyond a spline's last."""
+        count = self.coefficients.shape[1]
+        knot = place.knots.unsqueeze(1) + torch.arange(4)
+        return kind.unsqueeze(1) * count + knot, torch.where(knot < count, place.factors, 0.0)
 
     def _kind(self, species: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """Which two elements each pair is of."""
