@@ -274,7 +274,9 @@ def test_what_training_leaves_as_it_began_is_told(
     monkeypatch.setattr(module, "optimisers", forgetful)
     train(release, told, 1, tmp_path / "m0001.safetensors", tmp_path / "m.csv", "train")
     potential = Potential.load([tmp_path / "m0000.safetensors", tmp_path / "m0001.safetensors"], device="cpu")
-    whole, part = (row["unmoved"] for row in held_out_errors(potential, salt_melt(2), "evaluate")["members"])
+    found = held_out_errors(potential, salt_melt(2), "evaluate")
+    assert TrainSpec.model_validate(found["training"]) == told
+    whole, part = (row["unmoved"] for row in found["members"])
     assert whole == []
     assert part
     assert all(name.startswith("body.radial") for name in part)
@@ -284,7 +286,8 @@ def test_a_spline_has_nothing_that_could_be_left_as_it_began(release: Release, t
     student = StudentConfig(network="pair", r_max_A=4.0)
     told = spec(energy_weight=0.0).model_copy(update={"student": student})
     train(release, told, 0, tmp_path / "m.safetensors", tmp_path / "m.csv", "train")
-    assert Potential.load([tmp_path / "m.safetensors"], device="cpu").unmoved == ((),)
+    (training,) = Potential.load([tmp_path / "m.safetensors"], device="cpu").training
+    assert training["unmoved"] == []
 
 
 RESTLESS = {"epochs": 30, "batch": 2, "validate_every": 1, "learning_rate": 0.1, "ema": 0.0, "patience": 2}

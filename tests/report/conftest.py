@@ -256,7 +256,10 @@ def level(rows):
         ),
         audit="no crystal in any of 96 frames & more\n",
         films=tuple((snapshot(frames_of(row, i)),) for i, row in enumerate(rows)),
-        spec={"simulate": {"length_ps": 50.0, "timestep_fs": 0.5}, "train": {"epochs": 300}},
+        spec={
+            "simulate": {"length_ps": 50.0, "timestep_fs": 0.5},
+            "train": {"train": {"epochs": 300, "energy_weight": 1.0, "force_weight": 100.0}, "student": {}},
+        },
     )
 
 

@@ -110,6 +110,7 @@ def results(tmp_path_factory, made):
         "environments": [{**entry, "what": "force on free ions", "spread": None}],
         "calibration": {**found, "bins": bins, "usual": {"O": 0.1}},
         "members": [trained],
+        "training": {"train": {"objective": "score", "noise_A": 0.1}, "student": {}},
         "explained": [share],
         "force_parity": {"O": pair},
         "energy_parity": {rows[0].id: pair},
@@ -214,6 +215,7 @@ def test_what_was_gathered_makes_a_page(gathered):
     page = render(gathered)
     assert "12 frames were requested: 10 accepted and 2 quarantined (2 scf-not-converged)" in page
     assert "atoms 0.4 Å apart" in page
+    assert "The student was taught by positions, displaced by 0.1 Å." in page
     assert json.loads(json.dumps(gathered.levels[0].spec))
 
 

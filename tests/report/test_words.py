@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from saltern.report import figures, words
+from saltern.report import figures, render, summary, words
 from saltern.report.data import Growth, Measured
 
 
@@ -38,6 +38,40 @@ def test_durations_are_short(seconds, printed):
 )
 def test_species_have_their_indices(name, printed):
     assert words.species(name) == printed
+
+
+WEIGHTS = {"energy_weight": 1.0, "force_weight": 100.0, "stress_weight": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("train", "student", "printed"),
+    [
+        (WEIGHTS, {}, "taught by energies and forces"),
+        (
+            {**WEIGHTS, "energy_weight": 0.0, "start_level": "cheap"},
+            {},
+            "taught by forces, from the potential of level cheap",
+        ),
+        (WEIGHTS, {"start": "somewhere/mace.model"}, "taught by energies and forces, from mace.model"),
+        ({"objective": "score", "noise_A": 0.1}, {}, "taught by positions, displaced by 0.1 Å"),
+        (
+            {**WEIGHTS, "objective": "relative_entropy", "start_level": "longer"},
+            {"start": None},
+            "taught by g(r), in one step of relative entropy, from the potential of level longer",
+        ),
+    ],
+)
+def test_what_a_student_learned_from_is_told(data, train, student, printed):
+    assert words.taught(replace(data.levels[0], spec={"train": {"train": train, "student": student}})) == printed
+
+
+def test_nothing_is_said_of_a_training_that_is_not_known(data):
+    level = replace(data.levels[0], spec={})
+    told = replace(data, levels=(level,))
+    assert words.taught(level) == ""
+    assert "taught by" not in render(told) + summary(told)
+    assert "The student was taught by energies and forces." in render(data)
+    assert "\n  taught by energies and forces\n" in summary(data)
 
 
 def test_structure_before_a_crystal_grew_is_told():

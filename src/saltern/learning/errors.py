@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,8 @@ def held_out_errors(
         spread of a component, None without a committee; where symmetry had to be learned there is a row of what is left
         of it, how forces change when a frame is turned. 'environments': such rows by the class of
         `environments`. 'calibration': None, or what `calibration` says and 'usual', the spread that 99 % of the atoms
-        of each element keep below in systems that were trained on. 'members': see `member_rows`. 'force_parity': by
+        of each element keep below in systems that were trained on. 'members': see `member_rows`. 'training': what the
+        training was told, as the potential's file says it, {} where it does not. 'force_parity': by
         element, reference and predicted components (eV/Å), thinned; 'energy_parity': by system, energies per atom
         relative to the mean (eV). With `training`, 'explained': see `explained`, and 'usual_distance': the distance to
         TrainingEnvironments that 99 % of the atoms of each element keep below in systems that were trained on.
@@ -75,11 +76,17 @@ def held_out_errors(
         ],
         "environments": _environment_rows(frames, found, group, classical, classes),
         "calibration": _calibration(potential, frames, found, group),
-        "members": member_rows(found, frames, trajectories(frames), potential.unmoved),
+        "members": member_rows(found, frames, trajectories(frames), _unmoved(potential)),
+        "training": dict(potential.training[0].get("spec", {})),
         "force_parity": _force_parity(frames, found.forces),
         "energy_parity": _energy_parity(frames, energies),
         **({} if training is None else _beside_training(potential, frames, found, training, classes)),
     }
+
+
+def _unmoved(potential: Potential) -> list[Sequence[str]]:
+    """Names of the weights that training left where they began, a member; none where a file does not say."""
+    return [training.get("unmoved", ()) for training in potential.training]
 
 
 def trajectories(frames: Frames) -> Array:

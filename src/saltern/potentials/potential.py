@@ -60,7 +60,7 @@ class Potential:
         charges: what every element carried in the baseline (e), by symbol, None where it differed from atom to atom;
             None for a file that does not say.
         hashes: SHA-256 of every member's file.
-        unmoved: names of the weights that training left where they began, a member; none where a file does not say.
+        training: what the file of every member says of its training; empty where it says nothing.
         turns: whether energies are the same when a system turns only as far as that was learned.
     """
 
@@ -69,7 +69,7 @@ class Potential:
         networks: Sequence[Network],
         about: Mapping[str, Any],
         hashes: Sequence[str] = (),
-        unmoved: Sequence[Sequence[str]] = (),
+        training: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self._networks = [network.eval().requires_grad_(False) for network in networks]
         self._neighbours = NeighbourList(networks[0].config.r_max_A)
@@ -84,7 +84,7 @@ class Potential:
         self.permittivity: float | None = about.get("permittivity")
         self.charges: dict[str, float | None] | None = {} if self.baseline == "none" else about.get("charges")
         self.hashes = tuple(hashes)
-        self.unmoved = tuple(tuple(names) for names in unmoved) or ((),) * len(networks)
+        self.training = tuple(training) or ({},) * len(networks)
         self._kinds = torch.full((max(self.species) + 1,), -1, device=self.device)
         self._kinds[list(self.species)] = torch.arange(len(self.species), device=self.device)
 
@@ -101,8 +101,8 @@ class Potential:
         for path, (_, other) in zip(paths, loaded, strict=True):
             if any(other.get(key) != about.get(key) for key in _OF_COMMITTEE):
                 raise UserError(f"{path}: not of the same committee as {paths[0]}")
-        unmoved = [other.get("training", {}).get("unmoved", ()) for _, other in loaded]
-        return cls([network for network, _ in loaded], about, [file_hash(path) for path in paths], unmoved)
+        training = [other.get("training", {}) for _, other in loaded]
+        return cls([network for network, _ in loaded], about, [file_hash(path) for path in paths], training)
 
     def evaluate(self, batch: Batch, *, stress: bool = False, spread: bool = False) -> Evaluation:
         """Energy and forces of the first member plus baseline and core; stress and the committee's spread on request.

@@ -416,7 +416,7 @@ class LevelData:
     films: tuple[tuple[Snapshot, ...], ...] = ()
     """Frames of one replica of each system in the order of time, the last one its end."""
     spec: Mapping[str, Any] = field(default_factory=dict)
-    """What each stage was told, by stage."""
+    """What each stage was told, by stage; of 'train', where the potential's file says it."""
     method_cpu_seconds: Mapping[str, float] = field(default_factory=dict)
     """What the labels of each method cost."""
     explained: tuple[Explained, ...] = ()

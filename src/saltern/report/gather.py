@@ -168,7 +168,10 @@ def _level(directory: Path, states: Sequence[SystemRow]) -> LevelData:
         health=tuple(health(s, measured[s.id], _stopped(about[s.id])) for s in states),
         films=tuple(_film(runs[s], about[s], measured[s]) for s in _first_states(runs) if runs[s]),
         explained=tuple(_explained(entry) for entry in errors.get("explained", [])),
-        spec={stage: entry[stage] for entries in about.values() for entry in entries for stage in _told(entry)},
+        spec={
+            **({"train": errors["training"]} if errors.get("training") else {}),
+            **{stage: entry[stage] for entries in about.values() for entry in entries for stage in _told(entry)},
+        },
     )
 
 

@@ -76,6 +76,7 @@ def summary(data: ReportData) -> str:
             f"{level.name}: dataset {level.root_hash[:12]}, labelled with {', '.join(level.methods)}",
             f"  {level.requested} frames requested = {level.accepted} accepted + "
             f"{level.requested - level.accepted} quarantined{refused}",
+            *(f"  {told}" for told in [words.taught(level)] if told),
             f"  {_accuracy(level)}; {words.simulated(level)} simulated",
         ]
         lines += [f"  {line}" for line in words.trust(level)]

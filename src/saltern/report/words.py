@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import compress
+from pathlib import PurePath
 
 import numpy as np
 
@@ -119,6 +120,26 @@ def simulated(level: LevelData) -> str:
     """Length of all trajectories."""
     length = level.simulated_ns
     return f"{number(length)} ns" if length >= 0.1 else f"{number(1000 * length)} ps"
+
+
+def taught(level: LevelData) -> str:
+    """What the student learned from and where it started; empty where its files do not say."""
+    spec = level.spec.get("train")
+    if not spec:
+        return ""
+    train, student = spec["train"], spec["student"]
+    objective = train.get("objective", "forces")
+    if objective == "forces":
+        weights = {"energies": "energy_weight", "forces": "force_weight", "stress": "stress_weight"}
+        told = f"taught by {' and '.join(what for what, weight in weights.items() if train.get(weight))}"
+    elif objective == "score":
+        told = f"taught by positions, displaced by {train['noise_A']:g} Å"
+    else:
+        told = "taught by g(r), in one step of relative entropy"
+    if train.get("start_level"):
+        return f"{told}, from the potential of level {train['start_level']}"
+    # a checkpoint is a path, of which the directory says nothing to a reader
+    return f"{told}, from {PurePath(student['start']).name}" if student.get("start") else told
 
 
 def force_error(level: LevelData) -> str:
