@@ -121,8 +121,9 @@ def test_ions_of_a_crystal_are_crowded_but_at_its_corners() -> None:
     assert [(name, of.sum()) for name, of in classed(cube)] == [(CLASSES[0], 56), (CLASSES[1], 8)]
 
 
-def random_network(seed: int) -> Network:
-    network = Network(STUDENT, (1, 8, 11, 17), shifts=[0.0] * 4, scale=1.0, neighbours=8.0, seed=seed)
+def random_network(seed: int, **student: str) -> Network:
+    config = STUDENT.model_copy(update=student)
+    network = Network(config, (1, 8, 11, 17), shifts=[0.0] * 4, scale=1.0, neighbours=8.0, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     network.readout.data = torch.randn(network.readout.shape, generator=generator)
     return network
@@ -165,6 +166,24 @@ def test_rows_are_what_numpy_says_of_the_members(tmp_path: Path) -> None:
     alone = held_out_errors(Potential.load(paths[:1], device="cpu"), frames, "evaluate")
     assert alone["calibration"] is None
     assert alone["errors"][0]["spread"] is None
+
+
+def test_networks_that_add_nothing_to_their_splines_are_silent_and_have_no_spread(tmp_path: Path) -> None:
+    """Noise can push a readout towards nothing, and two nothings agree to rounding; which is no certainty."""
+    rng, paths = np.random.default_rng(2), [tmp_path / name for name in "ab"]
+    frames = solution(2.7).with_arrays(
+        forces=rng.normal(size=(11, 3)), energy=[np.nan], system=["s"], trajectory=["a"]
+    )  # fmt: skip
+    for loudness, silent in ((1.0, [0, 0]), (1e-6, [1, 1])):
+        for seed, path in enumerate(paths):
+            network = random_network(seed, prior="pair")
+            network.readout.data *= loudness
+            assert network.pair is not None
+            network.pair.coefficients.copy_(torch.linspace(1, 0, network.pair.coefficients.shape[1]))
+            save(path, network, {"baseline": "none", "closest": [[0.0] * 4] * 4, "permittivities": {}})
+        found = held_out_errors(Potential.load(paths, device="cpu"), frames, "evaluate")
+        assert [member["silent"] for member in found["members"]] == silent
+        assert (found["calibration"] is None) == (found["errors"][0]["spread"] is None) == all(silent)
 
 
 def test_a_feature_that_is_not_read_out_is_silent(tmp_path: Path) -> None:

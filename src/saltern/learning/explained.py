@@ -25,9 +25,9 @@ from saltern.store import FrameReader
 RESAMPLES = 1000
 """Draws of the bootstrap over trajectories."""
 
-PAIR_FRAMES = 5000
-"""The splines are fitted to as many training frames at most, spread evenly. They are some hundred numbers, and noise in
-as many of so many labels (a million or so) adds about that share, 1e-4 to 1e-3, of itself to the error."""
+PAIR_FRAMES = 20_000
+"""The splines are fitted to as many training frames at most, spread evenly. They are some hundred numbers, of which noise
+in so many labels (millions) makes the error larger by their share, 1e-5 to 1e-4: a student's lead must not be that."""
 
 
 def explained(

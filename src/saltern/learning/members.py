@@ -14,7 +14,8 @@ from saltern.learning.jackknife import group_sums, jackknife
 from saltern.potentials import Batch, Potential, baseline
 
 SILENT = 1e-6
-"""A feature is silent when it makes less than this of the variation of the energy of every kind of atom."""
+"""A feature is silent when it makes less than this of the variation of the energy of every kind of atom, of which
+splines beneath the network make their part."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Found:
         forces: (atom, 3) of the first member plus baseline.
         baseline: (atom, 3) of the baseline alone.
         members: (member, atom, 3) of every member plus baseline.
-        spreads: (atom,) standard deviation over the committee, None for a lone network.
+        spreads: (atom,) standard deviation over the committee, None for a lone network and where no network says
+            anything: what is left then is rounding.
         silent: (member,) share of silent features.
     """
 
@@ -58,10 +60,10 @@ def evaluated(potential: Potential, frames: Iterable[Frames]) -> Found:
             alone.append(np.zeros_like(members[-1][0]))
         else:
             alone.append(baseline(batch, potential.permittivity).forces.cpu().numpy())
-        features.append(_moments(frame["numbers"], [c.double().cpu().numpy() for c in potential.contributions(batch)]))
+        features.append(_moments(frame["numbers"], [c.cpu().numpy() for c in potential.contributions(batch)]))
     each = np.concatenate(members, axis=1)
     silent = _silent(features)
-    spread = np.concatenate(spreads) if potential.members > 1 else None
+    spread = np.concatenate(spreads) if potential.members > 1 and (silent < 1).any() else None
     return Found(np.array(energies), each[0], np.concatenate(alone), each, spread, silent)
 
 
@@ -100,11 +102,11 @@ def member_rows(
 
 
 Moments = dict[int, list[Array]]
-"""By atomic number, for every member: number of atoms, sum and sum of squares, (3, feature)."""
+"""By atomic number, for every member: number of atoms, sum and sum of squares, (3, feature + 1)."""
 
 
 def _moments(numbers: Array, contributions: list[Array]) -> Moments:
-    """Moments of the contributions (atom, feature) of one frame."""
+    """Moments of the contributions (atom, feature + 1) of one frame."""
     return {
         int(z): [np.stack([np.full(c.shape[1], (numbers == z).sum()), *_sums(c[numbers == z])]) for c in contributions]
         for z in np.unique(numbers)
@@ -127,8 +129,8 @@ def _silent(frames: list[Moments]) -> Array:
 
 
 def _varies(moments: Array) -> Array:
-    """Whether each feature makes its part of the variation, (feature,)."""
+    """Whether each feature makes its part of the variation, (feature,); the last column is that of no feature."""
     count, total, squares = moments
     variance = np.maximum(squares - total**2 / count, 0) / count
     varies: Array = variance > SILENT * variance.sum()
-    return varies
+    return varies[:-1]

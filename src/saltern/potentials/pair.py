@@ -44,12 +44,14 @@ class PairSpline(nn.Module):
 
     def forward(self, graph: Graph) -> Tensor:
         """Energies (system,) in eV, float64, differentiable in the vectors of the graph."""
-        place = geometry(graph, self.cutoff, 0, self.fast)
-        near = functional.pad(self.coefficients, (0, 3)).unfold(1, 4, 1).flatten(0, 1)
-        row = self._kind(graph.species, graph.first, graph.second) * self.coefficients.shape[1] + place.knots
-        energies = (near.index_select(0, row) * place.factors).sum(1).double()
+        energies = self._energies(graph)
         system = graph.system_index.index_select(0, graph.first)
         return energies.new_zeros(graph.systems).index_add(0, system, energies)
+
+    def atomic(self, graph: Graph) -> Tensor:
+        """Energies (atom,) in eV, half of a pair's for each of the two."""
+        energies, atoms = self._energies(graph), torch.cat([graph.first, graph.second])
+        return energies.new_zeros(len(graph.species)).index_add(0, atoms, 0.5 * energies.repeat(2))
 
     def sums(self, vectors: Tensor, first: Tensor, second: Tensor, species: Tensor) -> Tensor:
         """What each coefficient gives to the energy of one system, (coefficient,), eV per eV; as `force_rows`."""
@@ -84,6 +86,13 @@ class PairSpline(nn.Module):
         free = self.coefficients.shape[1]
         unit = torch.eye(free + 2, dtype=torch.float64)
         return (unit[:-2] - 2 * unit[1:-1] + unit[2:])[:, :free] / self.step**2
+
+    def _energies(self, graph: Graph) -> Tensor:
+        """Energies (pair,) in eV, float64."""
+        place = geometry(graph, self.cutoff, 0, self.fast)
+        near = functional.pad(self.coefficients, (0, 3)).unfold(1, 4, 1).flatten(0, 1)
+        row = self._kind(graph.species, graph.first, graph.second) * self.coefficients.shape[1] + place.knots
+        return (near.index_select(0, row) * place.factors).sum(1).double()
 
     def _columns(self, place: Interpolation, kind: Tensor) -> tuple[Tensor, Tensor]:
         """The coefficients (pair, 4) that each pair touches, and their factors, zero beyond a spline's last."""

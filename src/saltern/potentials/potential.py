@@ -127,10 +127,13 @@ class Potential:
         return _with_spread(evaluation, torch.stack([derived.forces for _, derived in results]), batch)
 
     def contributions(self, batch: Batch) -> list[Tensor]:
-        """What every feature of every network adds to the energy of each atom, (atom, feature) a member, unscaled."""
+        """Energy of each atom by what it comes from, (atom, feature + 1) in eV, float64, a member.
+
+        First what every feature of the network adds, last what splines beneath it do. Baseline and core are not in it.
+        """
         pairs, species = self._neighbours.pairs(batch), self._species_of(batch)
         with torch.no_grad():
-            return [n.contributions(_graph(n, pairs, species, batch)) for n in self._networks]
+            return [_parts(n, _graph(n, pairs, species, batch)) for n in self._networks]
 
     def closest(self, first: int, second: int) -> float:
         """Shortest distance in Å of two elements, by atomic number, in the training frames; below it is the wall."""
@@ -263,6 +266,13 @@ def _graph(network: Network, pairs: Pairs, species: Tensor, batch: Batch) -> Gra
     """What a network is given, in its precision."""
     vectors = pairs.vectors.detach().to(network.readout.dtype).requires_grad_()
     return Graph(vectors, pairs.first, pairs.second, species, batch.system_index, batch.systems)
+
+
+def _parts(network: Network, graph: Graph) -> Tensor:
+    """Energy of each atom by feature, and last of the splines, (atom, feature + 1)."""
+    features = network.contributions(graph).double() * network.scale
+    pairs = features.new_zeros(len(features)) if network.pair is None else network.pair.atomic(graph)
+    return torch.cat([features, pairs.unsqueeze(1)], 1)
 
 
 def _with_spread(found: Evaluation, networks: Tensor, batch: Batch) -> Evaluation:

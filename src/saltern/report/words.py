@@ -25,6 +25,8 @@ def number(value: float | None, digits: int = 3) -> str:
         return MISSING
     if value == 0:
         return "0"
+    if abs(value) < 1e-6:
+        return f"{value:.{digits - 1}e}".replace("-", "−")
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     return f"{value:.{decimals}f}".replace("-", "−")
 
