@@ -17,6 +17,7 @@ from saltern.config import (
     SimulateSpec,
     StudentConfig,
     System,
+    TrainConfig,
     TrainSpec,
     campaign_from,
     load_campaign,
@@ -568,6 +569,12 @@ def test_members_drive_in_turn(two: dict[str, Any]) -> None:
     (line,) = lines(two)
     assert "levels.1.simulate.driver: 'each' is not allowed; allowed: first where there are fewer jobs" in line
     assert line.endswith("1 of up to `batch` replicas, than members, 2")
+
+
+def test_mean_forces_are_taught_in_larger_batches_unless_a_size_is_given() -> None:
+    assert TrainConfig().batch == 5
+    assert TrainConfig(energy_weight=0).batch == 50
+    assert TrainConfig(energy_weight=0, batch=7).batch == 7
 
 
 def test_specifications_come_back(demo: dict[str, Any]) -> None:

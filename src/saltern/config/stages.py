@@ -6,7 +6,8 @@ makes every campaign redo that stage and what depends on it, and a refactor that
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -321,6 +322,9 @@ class StudentConfig(Section):
         return "core" if self.network in OWN else self.network
 
 
+BATCH_OF_MEAN_FORCES = 50
+
+
 class TrainConfig(Section):
     """How the network is trained."""
 
@@ -329,7 +333,9 @@ class TrainConfig(Section):
     epochs: int = Field(500, ge=1)
     """Passes over the training frames; the learning rate follows a cosine to zero over all of them."""
     batch: int = Field(5, ge=1)
-    """Frames in one step."""
+    """Frames in one step. With `energy_weight: 0` it is 50 unless given, for labels are then mean forces and mostly the
+    solvent's noise: steps of few frames follow it, and a network that has little to say is silenced by them
+    (docs/results/licl-concentrations.md)."""
     processes: int = Field(1, ge=1, le=1024)
     """Processes that share the training of one member, a GPU each where there are GPUs; on a cluster the tasks of its
     job. Every step's frames are divided among them. It changes how long training takes and the rounding of its sums,
@@ -376,6 +382,14 @@ class TrainConfig(Section):
     """`auto` takes a GPU where there is one."""
     seed: int = Field(0, ge=0)
     """Seed of member 0; member n uses seed + n."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _more_frames_of_noise(cls, given: Any) -> Any:
+        """Mean forces are trained on in larger batches unless a size is given."""
+        if isinstance(given, Mapping) and given.get("energy_weight") == 0:
+            return {"batch": BATCH_OF_MEAN_FORCES, **given}
+        return given
 
     @property
     def compares(self) -> bool:

@@ -26,8 +26,8 @@ RESAMPLES = 1000
 """Draws of the bootstrap over trajectories."""
 
 PAIR_FRAMES = 20_000
-"""The splines are fitted to as many training frames at most, spread evenly. They are some hundred numbers, of which noise
-in so many labels (millions) makes the error larger by their share, 1e-5 to 1e-4: a student's lead must not be that."""
+"""The splines are fitted to as many training frames at most, spread evenly. They are some hundred numbers, and noise in
+millions of labels makes the error larger by the share of the one in the other, 1e-5 to 1e-4: too little for a lead."""
 
 
 def explained(
