@@ -335,7 +335,7 @@ class TrainConfig(Section):
     batch: int = Field(5, ge=1)
     """Frames in one step. With `energy_weight: 0` it is 50 unless given, for labels are then mean forces and mostly the
     solvent's noise: steps of few frames follow it, and a network that has little to say is silenced by them
-    (docs/results/licl-concentrations.md)."""
+    (docs/results/learning.md)."""
     processes: int = Field(1, ge=1, le=1024)
     """Processes that share the training of one member, a GPU each where there are GPUs; on a cluster the tasks of its
     job. Every step's frames are divided among them. It changes how long training takes and the rounding of its sums,
