@@ -50,8 +50,8 @@ def held_out_errors(
         'errors': rows with what, rmse and mae (each a value and its standard error), the reference's own root mean
         square, unit and count, 'force' being that of all atoms; rows of forces also have the errors of the baseline
         alone and of the classical force field that candidates are sampled with, None where it does not apply, and the
-        spread of a component, None without a committee; where symmetry had to be learned there is a row of what is left
-        of it, how forces change when a frame is turned. 'environments': such rows by the class of
+        spread of a component, None without a committee that says anything; where symmetry had to be learned there is a
+        row of what is left of it, how forces change when a frame is turned. 'environments': such rows by the class of
         `environments`. 'calibration': None, or what `calibration` says and 'usual', the spread that 99 % of the atoms
         of each element keep below in systems that were trained on. 'members': see `member_rows`. 'training': what the
         training was told, as the potential's file says it, {} where it does not. 'force_parity': by
